@@ -1,0 +1,19 @@
+//! The rules of Zhundian, and nothing else.
+//!
+//! Architecture invariant: this crate never sees `Env`, HTTP, SQL, JavaScript, the clock or a random
+//! source. Whatever a rule depends on is an argument, so each rule runs the same in a test on the
+//! host and in the Worker (invariant I9).
+//!
+//! Where to start:
+//! - [`time`]: the 5-minute grid, days as bits, and the one place where local time becomes instants;
+//! - [`working`]: when somebody works (weekly patterns, overrides, time off, holidays);
+//! - [`calendar`]: who has which interval of a calendar (invariants I1 and I2 are decided here);
+//! - [`availability`]: which starts a service has in days of free bits (invariant I7);
+//! - [`pricing`] and [`order`]: what a booking costs and what may become of it.
+
+pub mod availability;
+pub mod calendar;
+pub mod order;
+pub mod pricing;
+pub mod time;
+pub mod working;

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { test } from 'node:test';
+
+import { ConfigError, readConfig } from '../main.mjs';
+
+const ENV = {
+  WECHAT_APPID: 'wxsandbox00000001',
+  WECHAT_SECRET: 'app-secret',
+  SMS_SECRET_ID: 'AKIDsandbox',
+  SMS_SECRET_KEY: 'secret-key',
+  SMS_SDK_APP_ID: '1400000001',
+  SMS_SIGN_NAME: '准点',
+};
+
+/** Runs the program until it ends, or the test does. */
+function run(t, env) {
+  const path = fileURLToPath(new URL('../main.mjs', import.meta.url));
+  const child = spawn(process.execPath, [path], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  t.after(() => child.kill('SIGKILL'));
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr']) {
+    child[name].setEncoding('utf8').on('data', (chunk) => { output[name] += chunk; });
+  }
+  return { child, output, ended: once(child, 'close') };
+}
+
+test('the configuration has a default port and any template, and no other default', () => {
+  assert.deepEqual(readConfig(ENV), {
+    port: 8788,
+    wechat: { appid: 'wxsandbox00000001', secret: 'app-secret' },
+    sms: {
+      secretId: 'AKIDsandbox',
+      secretKey: 'secret-key',
+      sdkAppId: '1400000001',
+      signName: '准点',
+      templates: null,
+    },
+  });
+  const { port, sms } = readConfig({ ...ENV, SANDBOX_PORT: '9000', SMS_TEMPLATES: '1001, 1002' });
+  assert.equal(port, 9000);
+  assert.deepEqual([...sms.templates], ['1001', '1002']);
+  for (const name of Object.keys(ENV)) {
+    for (const value of [undefined, '']) {
+      assert.throws(() => readConfig({ ...ENV, [name]: value }), new ConfigError(`${name} is not set`));
+    }
+  }
+  for (const port of ['http', '-1', '65536', '80.5']) {
+    assert.throws(() => readConfig({ ...ENV, SANDBOX_PORT: port }), ConfigError);
+  }
+  assert.throws(() => readConfig({ ...ENV, SMS_TEMPLATES: '1001,login' }), /not "login"/);
+});
+
+test('it says where it listens in one line, and a signal ends it even while a call hangs', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT']) {
+    const { child, output, ended } = run(t, { ...ENV, SANDBOX_PORT: '0' });
+    while (!output.stdout.includes('\n')) await once(child.stdout, 'data');
+    const [, base] = /^sandbox: listening on (http:\/\/127\.0\.0\.1:\d+)\n$/.exec(output.stdout);
+    await fetch(`${base}/sandbox/faults`, {
+      method: 'POST',
+      body: JSON.stringify({ provider: 'wechat', kind: 'hang' }),
+    });
+    const hanging = fetch(`${base}/cgi-bin/stable_token`, { method: 'POST' }).catch(() => 'cut off');
+    for (let waiting = 1; waiting > 0;) {
+      waiting = (await (await fetch(`${base}/sandbox/faults`)).json()).faults.length;
+    }
+    child.kill(signal);
+    assert.deepEqual(await ended, [0, null]);
+    assert.equal(await hanging, 'cut off');
+    assert.deepEqual(output, { stdout: `sandbox: listening on ${base}\n`, stderr: '' });
+  }
+});
+
+test('it does not start without its configuration, and says what is missing', async (t) => {
+  const { output, ended } = run(t, { ...ENV, WECHAT_SECRET: '' });
+  assert.deepEqual(await ended, [1, null]);
+  assert.deepEqual(output, { stdout: '', stderr: 'sandbox: WECHAT_SECRET is not set\n' });
+});
+
+test('a port that is taken ends it with a message', async (t) => {
+  const first = run(t, { ...ENV, SANDBOX_PORT: '0' });
+  while (!first.output.stdout.includes('\n')) await once(first.child.stdout, 'data');
+  const [, port] = /:(\d+)\n$/.exec(first.output.stdout);
+  const second = run(t, { ...ENV, SANDBOX_PORT: port });
+  assert.deepEqual(await second.ended, [1, null]);
+  assert.match(second.output.stderr, /^sandbox: listen EADDRINUSE.*\n$/);
+});

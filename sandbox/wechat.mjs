@@ -1,0 +1,273 @@
+// WeChat's mini program server API: sessions, access tokens, phone numbers.
+//
+// Every refusal is HTTP 200 with `{errcode, errmsg}`, as over there. Limits per app and minute
+// (10,000 and more) are not imitated: no test of ours should come near them.
+
+import { createHash, randomBytes } from 'node:crypto';
+
+import { json, readJsonObject } from './http.mjs';
+
+/** Login and phone codes are good for this long, and once. */
+export const CODE_MS = 5 * 60_000;
+export const TOKEN_MS = 7_200_000;
+/** In the last five minutes of a token stable_token gives a new one, and both are good. */
+export const TOKEN_OVERLAP_MS = 5 * 60_000;
+export const FORCE_REFRESH_GAP_MS = 30_000;
+export const FORCE_REFRESH_PER_DAY = 20;
+export const SESSIONS_PER_MINUTE = 100;
+/** Tokens remembered, so that an old one is told apart as expired or replaced. */
+const MAX_TOKENS = 64;
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+const CHINA_OFFSET_MS = 8 * 3_600_000; // quotas turn over at midnight in China, which has no daylight saving
+
+const SESSION_PATH = '/sns/jscode2session';
+
+const ERRMSG = new Map([
+  [-1, 'system error'],
+  [40001, 'invalid credential, access_token is invalid or not latest'],
+  [40002, 'invalid grant_type'],
+  [40013, 'invalid appid'],
+  [40029, 'invalid code'],
+  [40125, 'invalid appsecret'],
+  [40163, 'code been used'],
+  [40164, 'invalid ip, not in whitelist'],
+  [40226, 'code blocked'],
+  [41002, 'appid missing'],
+  [41004, 'appsecret missing'],
+  [41008, 'missing code'],
+  [42001, 'access_token expired'],
+  [43001, 'require GET method'],
+  [43002, 'require POST method'],
+  [45009, 'reach max api daily quota limit'],
+  [45011, 'api minute-quota reach limit, must slower, retry next minute'],
+  [47001, 'data format error'],
+]);
+
+/** @param {{appid: string, secret: string, now: () => number}} options `now` in UTC milliseconds */
+export function createWechat({ appid, secret, now }) {
+  const refuse = (errcode) => refusal(errcode, now());
+  const checkApp = (givenAppid, givenSecret) => {
+    if (!givenAppid) return 41002;
+    if (!givenSecret) return 41004;
+    if (givenAppid !== appid) return 40013;
+    if (givenSecret !== secret) return 40125;
+    return 0;
+  };
+  const app = { appid, now, refuse, checkApp };
+  app.loginCodes = new Codes(now, () => `0${randomBytes(24).toString('hex').slice(0, 31)}`);
+  app.phoneCodes = new Codes(now, () => randomBytes(32).toString('hex'));
+  app.sessionRate = new MinuteRate(now, SESSIONS_PER_MINUTE);
+  app.tokens = new Tokens(now);
+
+  const route = (method, path, handle) => ({
+    method: '*',
+    path,
+    handle(request, fault) {
+      if (fault) return refuse(faultErrcode(fault));
+      if (request.method !== method) return refuse(method === 'GET' ? 43001 : 43002);
+      return handle(app, request);
+    },
+  });
+  return {
+    name: 'wechat',
+    routes: [
+      route('GET', SESSION_PATH, codeToSession),
+      route('POST', '/cgi-bin/stable_token', stableToken),
+      route('POST', '/wxa/business/getuserphonenumber', phoneNumber),
+    ],
+    faultKinds: { busy: undefined, refuse: undefined, frequency_limit: undefined, high_risk: SESSION_PATH },
+    isErrcode: Number.isInteger,
+    errcodeRule: 'an integer',
+    /** What `wx.login` gives to this customer. */
+    issueLoginCode: (openid) => app.loginCodes.issue({ openid }),
+    /** What `getPhoneNumber` gives to a customer with this phone (11 digits). */
+    issuePhoneCode: (phone) => app.phoneCodes.issue({ phone }),
+  };
+}
+
+export const randomOpenid = () => `o${randomBytes(21).toString('base64url').slice(0, 27)}`;
+
+/** Always the same for one openid, whatever was restarted in between. */
+export function unionidOf(openid) {
+  return `u${createHash('sha256').update(`unionid:${openid}`).digest('base64url').slice(0, 27)}`;
+}
+
+function refusal(errcode, at) {
+  const errmsg = ERRMSG.get(errcode) ?? 'refused by the sandbox';
+  const rid = [Math.floor(at / 1000).toString(16), randomBytes(4).toString('hex'), randomBytes(4).toString('hex')];
+  return json({ errcode, errmsg: `${errmsg}, rid: ${rid.join('-')}` });
+}
+
+function faultErrcode({ kind, errcode }) {
+  const byKind = { busy: -1, frequency_limit: 45011, high_risk: 40226 };
+  return kind === 'refuse' ? (errcode ?? 45009) : byKind[kind];
+}
+
+function codeToSession({ checkApp, refuse, loginCodes, sessionRate }, { query }) {
+  if (query.get('grant_type') !== 'authorization_code') return refuse(40002);
+  const wrong = checkApp(query.get('appid'), query.get('secret'));
+  if (wrong) return refuse(wrong);
+  if (!query.get('js_code')) return refuse(41008);
+
+  const entry = loginCodes.find(query.get('js_code'));
+  if (!entry) return refuse(40029);
+  // Counted for used codes too: the limit is on calls, and a loop that repeats one code must meet it.
+  if (!sessionRate.take(entry.openid)) return refuse(45011);
+  if (entry.used) return refuse(40163);
+  entry.used = true;
+  return json({
+    session_key: randomBytes(16).toString('base64'),
+    openid: entry.openid,
+    unionid: unionidOf(entry.openid),
+  });
+}
+
+function stableToken({ checkApp, refuse, tokens }, { body }) {
+  const asked = readJsonObject(body);
+  if (asked === null) return refuse(47001);
+  if (asked.grant_type !== 'client_credential') return refuse(40002);
+  const wrong = checkApp(asked.appid, asked.secret);
+  if (wrong) return refuse(wrong);
+  const { force_refresh: force = false } = asked;
+  if (typeof force !== 'boolean') return refuse(47001);
+
+  const got = force ? tokens.force() : tokens.current();
+  return got.errcode ? refuse(got.errcode) : json(got);
+}
+
+function phoneNumber({ appid, now, refuse, phoneCodes, tokens }, { query, body }) {
+  const wrong = tokens.check(query.get('access_token'));
+  if (wrong) return refuse(wrong);
+  const asked = readJsonObject(body);
+  if (asked === null) return refuse(47001);
+  if (typeof asked.code !== 'string' || asked.code === '') return refuse(41008);
+
+  // This call knows one errcode for a code that never was, is too old, or was used: 40029.
+  const entry = phoneCodes.find(asked.code);
+  if (!entry || entry.used) return refuse(40029);
+  entry.used = true;
+  return json({
+    errcode: 0,
+    errmsg: 'ok',
+    phone_info: {
+      phoneNumber: entry.phone,
+      purePhoneNumber: entry.phone,
+      countryCode: '86',
+      watermark: { timestamp: Math.floor(now() / 1000), appid },
+    },
+  });
+}
+
+/** Codes that are good once and for CODE_MS. */
+class Codes {
+  #now;
+  #make;
+  #byCode = new Map(); // a Map keeps insertion order, which here is age
+
+  constructor(now, make) {
+    this.#now = now;
+    this.#make = make;
+  }
+
+  issue(about) {
+    this.#forgetExpired();
+    const code = this.#make();
+    this.#byCode.set(code, { ...about, used: false, issuedAt: this.#now() });
+    return code;
+  }
+
+  /** The entry of a code that has not expired, used or not; undefined for any other. */
+  find(code) {
+    const entry = this.#byCode.get(code);
+    return entry && this.#isLive(entry) ? entry : undefined;
+  }
+
+  #isLive(entry) {
+    return this.#now() - entry.issuedAt < CODE_MS;
+  }
+
+  #forgetExpired() {
+    for (const [code, entry] of this.#byCode) {
+      if (this.#isLive(entry)) return;
+      this.#byCode.delete(code);
+    }
+  }
+}
+
+/** So many calls a key and calendar minute. */
+class MinuteRate {
+  #now;
+  #limit;
+  #minute = 0;
+  #counts = new Map();
+
+  constructor(now, limit) {
+    this.#now = now;
+    this.#limit = limit;
+  }
+
+  /** @returns false when the minute's calls are used up. */
+  take(key) {
+    const minute = Math.floor(this.#now() / MINUTE_MS);
+    if (minute !== this.#minute) {
+      this.#minute = minute;
+      this.#counts.clear();
+    }
+    const count = (this.#counts.get(key) ?? 0) + 1;
+    this.#counts.set(key, count);
+    return count <= this.#limit;
+  }
+}
+
+/** The app's access tokens under stable_token's rules. */
+class Tokens {
+  #now;
+  #expiry = new Map(); // token -> UTC ms, or 0 when a forced refresh killed it
+  #latest = null;
+  #forcedAt = -Infinity;
+  #forcedDay = { day: -1, count: 0 };
+
+  constructor(now) {
+    this.#now = now;
+  }
+
+  /** Normal mode: the same token until its last five minutes; after that a new one, the old one lives out. */
+  current() {
+    const left = this.#latest === null ? 0 : this.#expiry.get(this.#latest) - this.#now();
+    return left > TOKEN_OVERLAP_MS ? this.#answer() : this.#renew();
+  }
+
+  /** Forced mode: a new token at once, and every older one is dead. */
+  force() {
+    const day = Math.floor((this.#now() + CHINA_OFFSET_MS) / DAY_MS);
+    if (day !== this.#forcedDay.day) this.#forcedDay = { day, count: 0 };
+    if (this.#now() - this.#forcedAt < FORCE_REFRESH_GAP_MS) return { errcode: 45011 };
+    if (this.#forcedDay.count >= FORCE_REFRESH_PER_DAY) return { errcode: 45009 };
+    this.#forcedAt = this.#now();
+    this.#forcedDay.count += 1;
+    for (const token of this.#expiry.keys()) this.#expiry.set(token, 0);
+    return this.#renew();
+  }
+
+  /** @returns 0 for a good token, else the errcode. */
+  check(token) {
+    const expiry = this.#expiry.get(token);
+    if (expiry === undefined || expiry === 0) return 40001;
+    return this.#now() < expiry ? 0 : 42001;
+  }
+
+  #renew() {
+    // As long as the real ones get, so that a column or a header too short for them shows here.
+    this.#latest = randomBytes(384).toString('base64url');
+    this.#expiry.set(this.#latest, this.#now() + TOKEN_MS);
+    if (this.#expiry.size > MAX_TOKENS) this.#expiry.delete(this.#expiry.keys().next().value);
+    return this.#answer();
+  }
+
+  #answer() {
+    const left = this.#expiry.get(this.#latest) - this.#now();
+    return { access_token: this.#latest, expires_in: Math.floor(left / 1000) };
+  }
+}

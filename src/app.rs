@@ -1,0 +1,232 @@
+//! The application: all routes, and the way of a request through them.
+//!
+//! JavaScript's request becomes an `http::Request` whose body has been read, within the limit of its
+//! route, and the answer becomes one JavaScript response: two crossings of the boundary, no streams.
+
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
+use http::header::{HeaderName, HeaderValue};
+use http_body_util::BodyExt as _;
+use tower::ServiceExt as _;
+use utoipa::OpenApi as _;
+use utoipa_axum::routes;
+use worker::send::SendFuture;
+use worker::{Context, Env};
+
+use crate::error::{Answer, Code, Problem};
+use crate::http::context::{Seen, now_ms, random};
+use crate::http::extract::MAX_BODY_BYTES;
+use crate::http::fields::Id;
+use crate::http::{Ctx, Routes, respond};
+
+/// The request headers that anything here looks at; each costs a crossing.
+const HEADERS: &[&str] =
+    &["authorization", "content-type", "content-length", "idempotency-key", "if-none-match"];
+
+struct App {
+    router: axum::Router,
+    document: String,
+}
+
+thread_local! {
+    static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
+}
+
+fn app() -> Rc<App> {
+    APP.with(|app| {
+        Rc::clone(app.get_or_init(|| {
+            let (router, document) = routes().finish(crate::document::Document::openapi());
+            let router = router
+                .fallback(|| async { Problem::from(Code::NotFound) })
+                .method_not_allowed_fallback(|| async { http::StatusCode::METHOD_NOT_ALLOWED });
+            let document = document.to_json().unwrap_or_default();
+            Rc::new(App { router, document })
+        }))
+    })
+}
+
+/// Every route of the API.
+fn routes() -> Routes {
+    Routes::new()
+        .public(routes!(healthz))
+        .public(routes!(openapi_json))
+        .merge(crate::member::routes())
+        .merge(crate::staff::routes())
+        .merge(crate::catalog::routes())
+        .merge(crate::booking::routes())
+        .merge(crate::order::routes())
+        .merge(crate::operations::routes())
+}
+
+/// Answers one request.
+pub async fn fetch(
+    request: worker::Request,
+    env: Env,
+    context: Context,
+) -> worker::Result<worker::Response> {
+    let started = now_ms();
+    let seen = seen(&request, &env);
+    let (english, request_id) = (seen.english, seen.request_id.clone());
+    let method = request.method().to_string();
+    let ctx = match Ctx::new(env, Some(context), seen, started) {
+        Ok(ctx) => ctx,
+        Err(why) => {
+            worker::console_error!(
+                "{}",
+                serde_json::json!({"event": "misconfigured", "cause": why})
+            );
+            let problem = Problem::from(Code::Misconfigured).with(why).retry_after(60);
+            return answer(respond::finish(problem.into_response(), english, &request_id)).await;
+        }
+    };
+    let response = match incoming(request, &ctx).await {
+        Ok(request) => route(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    let response = respond::finish(response, english, &request_id);
+    respond::log(&ctx, &method, &response, now_ms() - started);
+    answer(response).await
+}
+
+async fn route(request: http::Request<Body>) -> Response {
+    match app().router.clone().oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn seen(request: &worker::Request, env: &Env) -> Seen {
+    let header = |name: &str| request.headers().get(name).ok().flatten().unwrap_or_default();
+    // The merchant's own proxy may say whom it speaks for, if it knows the secret.
+    let vouched = crate::config::Config::of(env).ok().is_some_and(|config| {
+        config.proxy_secret.as_ref().is_some_and(|secret| {
+            let given = header("x-proxy-secret");
+            given.len() == secret.len()
+                && given.bytes().zip(secret.bytes()).fold(0, |diff, (a, b)| diff | (a ^ b)) == 0
+        })
+    });
+    let client_ip = header(if vouched { "x-real-ip" } else { "cf-connecting-ip" });
+    let language = header("accept-language").to_ascii_lowercase();
+    let request_id = random().map(|bytes| Id::new(now_ms(), bytes).to_string()).unwrap_or_default();
+    Seen { client_ip, english: language.starts_with("en"), request_id }
+}
+
+/// The request as the router takes it, its body read within the limit.
+async fn incoming(mut request: worker::Request, ctx: &Ctx) -> Answer<http::Request<Body>> {
+    let url = request.inner().url();
+    let path = url.splitn(4, '/').nth(3).unwrap_or_default();
+    let path = path.split('#').next().unwrap_or_default();
+    let mut builder = http::Request::builder()
+        .method(request.method().to_string().as_str())
+        .uri(format!("/{path}"));
+    for name in HEADERS {
+        if let Ok(Some(value)) = request.headers().get(name)
+            && let Ok(value) = HeaderValue::from_str(&value)
+        {
+            builder = builder.header(HeaderName::from_static(name), value);
+        }
+    }
+    let limit = body_limit(path);
+    let body = match request.method() {
+        worker::Method::Get | worker::Method::Head | worker::Method::Options => Vec::new(),
+        _ => SendFuture::new(read_body(&mut request, limit)).await?,
+    };
+    let mut request = builder
+        .body(Body::from(body))
+        .map_err(|error| Problem::from(Code::InvalidEncoding).caused_by(error))?;
+    request.extensions_mut().insert(ctx.clone());
+    Ok(request)
+}
+
+fn body_limit(path: &str) -> usize {
+    let path = path.split('?').next().unwrap_or_default();
+    if crate::catalog::photos::UPLOAD_PATHS.contains(&path) {
+        crate::catalog::photos::MAX_PHOTO_BYTES
+    } else {
+        MAX_BODY_BYTES
+    }
+}
+
+/// Reads a body and stops reading where it passes its limit.
+async fn read_body(request: &mut worker::Request, limit: usize) -> Answer<Vec<u8>> {
+    let too_large = || Problem::from(Code::BodyTooLarge).with(limit);
+    let said = request.headers().get("content-length").ok().flatten();
+    let said = said.and_then(|said| said.parse::<usize>().ok());
+    match said {
+        Some(said) if said > limit => Err(too_large()),
+        Some(0) => Ok(Vec::new()),
+        // The runtime holds a body to the length that was said.
+        Some(_) => {
+            request.bytes().await.map_err(|error| Problem::from(Code::InvalidJson).caused_by(error))
+        }
+        None => {
+            let mut body = Vec::new();
+            let Ok(mut chunks) = request.stream() else { return Ok(body) };
+            while let Some(chunk) = chunks.next().await {
+                let chunk =
+                    chunk.map_err(|error| Problem::from(Code::InvalidJson).caused_by(error))?;
+                if body.len() + chunk.len() > limit {
+                    return Err(too_large());
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(body)
+        }
+    }
+}
+
+async fn answer(response: Response) -> worker::Result<worker::Response> {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let headers = worker::Headers::new();
+    for (name, value) in &parts.headers {
+        if let Ok(value) = value.to_str() {
+            headers.append(name.as_str(), value)?;
+        }
+    }
+    let builder =
+        worker::Response::builder().with_status(parts.status.as_u16()).with_headers(headers);
+    // A response of one of these statuses cannot have a body, not even an empty one.
+    Ok(match parts.status.as_u16() {
+        204 | 304 => builder.empty(),
+        _ => builder.fixed(bytes.into()),
+    })
+}
+
+/// Which parts answer
+#[utoipa::path(
+    get, path = "/healthz", tag = "operations",
+    responses(
+        (status = 200, description = "Everything answers", body = crate::document::Health),
+        (status = 503, description = "Something does not", body = crate::document::Health),
+    ),
+)]
+async fn healthz(ctx: Ctx) -> Response {
+    let database = match ctx.db() {
+        Ok(db) => db.first::<bool>(crate::sql!("SELECT 'true' AS json")).await.is_ok(),
+        Err(_) => false,
+    };
+    let calls = ctx.calendars();
+    let windows = zhundian_durable_objects::calls::Windows {};
+    let calendars = calls.call("health:check", &windows).await.is_ok();
+    let health = crate::document::Health { ok: database && calendars, database, calendars };
+    let mut response = respond::Json(health).into_response();
+    if !(database && calendars) {
+        *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
+}
+
+/// This document
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operations",
+    responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value)),
+)]
+async fn openapi_json() -> Response {
+    let document = app().document.clone();
+    respond::json_bytes(http::StatusCode::OK, document.into_bytes())
+}

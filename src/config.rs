@@ -1,0 +1,172 @@
+//! What the deployment says of itself: variables and secrets, read once an isolate and checked whole.
+//!
+//! There is no default for a secret, and a production deployment that points at a plain-http or a
+//! loopback address is refused with the name of the variable: every request then answers 503
+//! `misconfigured`, and `/healthz` says why.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use worker::Env;
+use zhundian_providers::phone::Phone;
+use zhundian_providers::sms::tencent::TencentSms;
+use zhundian_providers::wechat::MiniProgram;
+
+use crate::auth::token::Keys;
+
+/// The configuration.
+pub struct Config {
+    /// Keys of the tokens, the first one signs.
+    pub keys: Keys,
+    /// The mini program's server API.
+    pub wechat: MiniProgram,
+    /// SMS.
+    pub sms: TencentSms,
+    /// SMS template of sign-in codes; its one parameter is the code.
+    pub sms_code_template: String,
+    /// SMS template of a lost appointment: store, start.
+    pub sms_lost_template: String,
+    /// The first owner.
+    pub owner_phone: Phone,
+    /// Shared with the merchant's own reverse proxy, when there is one: it vouches for `X-Real-IP`.
+    pub proxy_secret: Option<String>,
+    /// Where calendar objects are created: a location hint of Durable Objects.
+    pub calendar_location: String,
+}
+
+/// Variables and secrets that must be there.
+pub const REQUIRED: &[&str] = &[
+    "ENVIRONMENT",
+    "TOKEN_KEYS",
+    "WECHAT_BASE_URL",
+    "WECHAT_APPID",
+    "WECHAT_SECRET",
+    "SMS_BASE_URL",
+    "SMS_SECRET_ID",
+    "SMS_SECRET_KEY",
+    "SMS_SDK_APP_ID",
+    "SMS_SIGN_NAME",
+    "SMS_CODE_TEMPLATE",
+    "SMS_LOST_TEMPLATE",
+    "OWNER_PHONE",
+];
+
+thread_local! {
+    static CONFIG: RefCell<Option<Rc<Config>>> = const { RefCell::new(None) };
+}
+
+impl Config {
+    /// The configuration, read at the isolate's first request.
+    ///
+    /// # Errors
+    /// The name of the variable at fault and what is wrong with it; never its value.
+    pub fn of(env: &Env) -> Result<Rc<Self>, String> {
+        if let Some(config) = CONFIG.with_borrow(Clone::clone) {
+            return Ok(config);
+        }
+        let read = |name: &str| {
+            env.var(name).map(|value| value.to_string()).ok().filter(|value| !value.is_empty())
+        };
+        let config = Rc::new(Self::parse(read)?);
+        CONFIG.replace(Some(Rc::clone(&config)));
+        Ok(config)
+    }
+
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// As [`Config::of`].
+    pub fn parse(read: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        if let Some(missing) = REQUIRED.iter().find(|name| read(name).is_none()) {
+            return Err(format!("{missing} is missing"));
+        }
+        let get = |name: &str| read(name).unwrap_or_default();
+        let production = match get("ENVIRONMENT").as_str() {
+            "production" => true,
+            "development" => false,
+            _ => return Err("ENVIRONMENT is neither production nor development".into()),
+        };
+        let base_url = |name: &str| {
+            let url = get(name);
+            if production && !is_public_https(&url) {
+                return Err(format!("{name} must be a public https address in production"));
+            }
+            Ok(url.trim_end_matches('/').to_owned())
+        };
+        let owner_phone =
+            Phone::parse(&get("OWNER_PHONE")).map_err(|_| "OWNER_PHONE is no mobile number")?;
+        Ok(Self {
+            keys: Keys::parse(&get("TOKEN_KEYS")).map_err(|why| format!("TOKEN_KEYS {why}"))?,
+            wechat: MiniProgram {
+                base_url: base_url("WECHAT_BASE_URL")?,
+                appid: get("WECHAT_APPID"),
+                secret: get("WECHAT_SECRET"),
+            },
+            sms: TencentSms {
+                base_url: base_url("SMS_BASE_URL")?,
+                secret_id: get("SMS_SECRET_ID"),
+                secret_key: get("SMS_SECRET_KEY"),
+                sdk_app_id: get("SMS_SDK_APP_ID"),
+                sign_name: get("SMS_SIGN_NAME"),
+                region: read("SMS_REGION").unwrap_or_else(|| "ap-guangzhou".into()),
+            },
+            sms_code_template: get("SMS_CODE_TEMPLATE"),
+            sms_lost_template: get("SMS_LOST_TEMPLATE"),
+            owner_phone,
+            proxy_secret: read("PROXY_SECRET"),
+            calendar_location: read("CALENDAR_LOCATION").unwrap_or_else(|| "apac-ne".into()),
+        })
+    }
+}
+
+/// An https address whose host is a name, and not this machine's.
+fn is_public_https(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("https://") else { return false };
+    let host = rest.split(['/', ':', '?']).next().unwrap_or_default();
+    host.contains('.')
+        && !host.ends_with(".localhost")
+        && host.rsplit('.').next().is_some_and(|last| !last.chars().all(|c| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, REQUIRED, is_public_https};
+
+    fn value(name: &str) -> Option<String> {
+        Some(match name {
+            "ENVIRONMENT" => "production".into(),
+            "TOKEN_KEYS" => format!("k1:{}", "A".repeat(43)),
+            "OWNER_PHONE" => "13800000000".into(),
+            name if name.ends_with("_URL") => "https://api.example.com".into(),
+            "PROXY_SECRET" | "CALENDAR_LOCATION" | "SMS_REGION" => return None,
+            _ => "x".into(),
+        })
+    }
+
+    #[test]
+    fn every_required_variable_is_missed_by_name() {
+        assert!(Config::parse(value).is_ok());
+        for missing in REQUIRED {
+            let without = |name: &str| if name == *missing { None } else { value(name) };
+            let error = Config::parse(without).err().expect("a missing variable must be refused");
+            assert_eq!(error, format!("{missing} is missing"));
+        }
+    }
+
+    #[test]
+    fn production_refuses_plain_and_loopback_addresses() {
+        for url in [
+            "http://api.example.com",
+            "https://127.0.0.1:8788",
+            "https://localhost",
+            "https://a.localhost",
+        ] {
+            assert!(!is_public_https(url), "{url}");
+            let read = |name: &str| {
+                if name == "SMS_BASE_URL" { Some(url.to_owned()) } else { value(name) }
+            };
+            assert!(Config::parse(read).is_err(), "{url}");
+        }
+        assert!(is_public_https("https://api.weixin.qq.com"));
+    }
+}

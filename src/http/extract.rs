@@ -1,0 +1,208 @@
+//! Reading a request: body, query, path and headers. Every way to get one wrong has its own code and
+//! names the field.
+
+use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
+use http::header::{CONTENT_TYPE, HeaderMap};
+use http::request::Parts;
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+
+use crate::error::{Answer, Code, Problem};
+use crate::http::fields::Id;
+
+/// Bytes in the largest JSON body.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// A JSON body.
+pub struct Body<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _state: &S) -> Answer<Self> {
+        if media_type(request.headers()) != "application/json" {
+            return Err(Problem::from(Code::UnsupportedMediaType)
+                .with("application/json")
+                .at("Content-Type"));
+        }
+        let bytes = bytes(request).await?;
+        if bytes.len() > MAX_BODY_BYTES {
+            return Err(Problem::from(Code::BodyTooLarge).with(MAX_BODY_BYTES));
+        }
+        from_json(&bytes).map(Self)
+    }
+}
+
+/// The body as it came. The entry point has already refused one above the route's limit.
+///
+/// # Errors
+/// A body that breaks off.
+pub async fn bytes(request: Request) -> Answer<Vec<u8>> {
+    let collected = request.into_body().collect().await;
+    Ok(collected
+        .map_err(|error| Problem::from(Code::InvalidJson).caused_by(error))?
+        .to_bytes()
+        .into())
+}
+
+/// The media type without its parameters, in lower case.
+#[must_use]
+pub fn media_type(headers: &HeaderMap) -> String {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Reads JSON text.
+///
+/// # Errors
+/// A code for what is wrong, and the path of the field.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        match inner.classify() {
+            serde_json::error::Category::Data => fault(&path, &inner.to_string()),
+            _ => Problem::from(Code::InvalidJson).caused_by(inner),
+        }
+    })?;
+    json.end().map_err(|error| Problem::from(Code::InvalidJson).caused_by(error))?;
+    Ok(value)
+}
+
+/// The query string.
+pub struct Query<T>(pub T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Answer<Self> {
+        let query = parts.uri.query().unwrap_or_default();
+        let pairs = form_urlencoded::parse(query.as_bytes());
+        let deserializer = serde_html_form::Deserializer::new(pairs);
+        serde_path_to_error::deserialize(deserializer).map(Self).map_err(|error| {
+            let path = error.path().to_string();
+            fault(&path, &error.into_inner().to_string())
+        })
+    }
+}
+
+/// The one id in the path.
+pub struct PathId(pub Id);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let path =
+            <axum::extract::Path<String> as FromRequestParts<S>>::from_request_parts(parts, state)
+                .await;
+        let text = path.map_err(|_| Problem::from(Code::NotFound))?.0;
+        // What has not the form of an id names nothing.
+        text.parse().map(Self).map_err(|()| Problem::from(Code::NotFound))
+    }
+}
+
+/// An id in the path, and what comes after it.
+pub struct PathIdAnd<T>(pub Id, pub T);
+
+impl<S: Send + Sync, T: std::str::FromStr + Send> FromRequestParts<S> for PathIdAnd<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let path =
+            <axum::extract::Path<(String, String)> as FromRequestParts<S>>::from_request_parts(
+                parts, state,
+            )
+            .await;
+        let (id, rest) = path.map_err(|_| Problem::from(Code::NotFound))?.0;
+        id.parse()
+            .ok()
+            .zip(rest.parse().ok())
+            .map(|(id, rest)| Self(id, rest))
+            .ok_or_else(|| Problem::from(Code::NotFound))
+    }
+}
+
+/// The `Idempotency-Key` header, required.
+#[derive(Clone, Debug)]
+pub struct IdempotencyKey(pub String);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Answer<Self> {
+        let header = "Idempotency-Key";
+        let value = parts
+            .headers
+            .get(header)
+            .ok_or_else(|| Problem::from(Code::MissingIdempotencyKey).at(header))?;
+        let good = |text: &&str| {
+            (8..=64).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        };
+        value
+            .to_str()
+            .ok()
+            .filter(good)
+            .map(|text| Self(text.to_owned()))
+            .ok_or_else(|| Problem::from(Code::InvalidIdempotencyKey).at(header))
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Option<Self>> {
+        if parts.headers.contains_key("Idempotency-Key") {
+            <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// A field's own refusal, carried through serde's error text: `~code|parameter`.
+pub fn refusal<E: serde::de::Error>(code: Code, param: impl std::fmt::Display) -> E {
+    E::custom(format_args!("~{}|{param}", code.as_str()))
+}
+
+/// Turns what serde says of a field into a code.
+fn fault(path: &str, message: &str) -> Problem {
+    let message = message.rsplit_once(" at line ").map_or(message, |(text, _)| text);
+    let name_in = |message: &str| message.split('`').nth(1).unwrap_or_default().to_owned();
+    let below =
+        |name: String| if path.is_empty() || path == "." { name } else { format!("{path}.{name}") };
+    let at = if path.is_empty() { "." } else { path };
+    if let Some((code, param)) = message.strip_prefix('~').and_then(|text| text.split_once('|')) {
+        let code = Code::named(code).unwrap_or(Code::WrongType);
+        return Problem::from(code).with(param).at(at);
+    }
+    if message.starts_with("missing field") {
+        return Problem::from(Code::MissingField).at(below(name_in(message)));
+    }
+    if message.starts_with("unknown field") {
+        // Here the path already ends with the name.
+        let name = name_in(message);
+        let at = if path == name || path.ends_with(&format!(".{name}")) {
+            path.to_owned()
+        } else {
+            below(name)
+        };
+        return Problem::from(Code::UnknownField).at(at);
+    }
+    if message.starts_with("duplicate field") {
+        return Problem::from(Code::DuplicateField).at(below(name_in(message)));
+    }
+    let expected =
+        |mark: &str| message.split_once(mark).map_or("", |(_, rest)| rest).replace('`', "");
+    if message.starts_with("unknown variant") {
+        let values = expected("expected ");
+        let values = values.strip_prefix("one of ").unwrap_or(&values);
+        return Problem::from(Code::UnknownValue).with(values).at(at);
+    }
+    if message.starts_with("invalid value") {
+        return Problem::from(Code::OutOfRange).with(expected("expected ")).at(at);
+    }
+    Problem::from(Code::WrongType).with(expected("expected ")).at(at)
+}

@@ -1,0 +1,6 @@
+//! stub
+use crate::http::Routes;
+/// Routes.
+pub fn routes() -> Routes {
+    Routes::new()
+}
