@@ -156,7 +156,7 @@ CREATE TABLE calendar_day (
   calendar TEXT NOT NULL,
   free TEXT NOT NULL CONSTRAINT calendar_day_free CHECK (length(free) = 72),
   version INTEGER NOT NULL,
-  PRIMARY KEY (store_id, day, calendar)
+  PRIMARY KEY (store_id, calendar, day)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX calendar_day_day ON calendar_day (day);
 

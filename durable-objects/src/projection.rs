@@ -11,7 +11,7 @@ pub const D1_BINDING: &str = "DB";
 /// overwrites a newer one. Both the caller of a calendar and the calendar itself write with this.
 pub const WRITE: &str = "INSERT INTO calendar_day (store_id, day, calendar, free, version)
     SELECT value ->> 0, value ->> 1, ?1, value ->> 2, value ->> 3 FROM json_each(?2) WHERE true
-    ON CONFLICT (store_id, day, calendar) DO UPDATE SET free = excluded.free, version = excluded.version
+    ON CONFLICT (store_id, calendar, day) DO UPDATE SET free = excluded.free, version = excluded.version
     WHERE calendar_day.version < excluded.version";
 
 /// The days as [`WRITE`] takes them.

@@ -1,11 +1,12 @@
 //! Reading a request: body, query, path and headers. Every way to get one wrong has its own code and
 //! names the field.
 
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use http::header::{CONTENT_TYPE, HeaderMap};
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{Answer, Code, Problem};
 use crate::http::fields::Id;
@@ -20,17 +21,58 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _state: &S) -> Answer<Self> {
-        if media_type(request.headers()) != "application/json" {
-            return Err(Problem::from(Code::UnsupportedMediaType)
-                .with("application/json")
-                .at("Content-Type"));
-        }
-        let bytes = bytes(request).await?;
-        if bytes.len() > MAX_BODY_BYTES {
-            return Err(Problem::from(Code::BodyTooLarge).with(MAX_BODY_BYTES));
-        }
+        let bytes = json_body(request).await?;
         from_json(&bytes).map(Self)
     }
+}
+
+/// A JSON body of an operation that takes time or money, with what makes it one operation: the
+/// `Idempotency-Key`, required, and a digest of the request.
+pub struct Operation<T> {
+    /// The header.
+    pub key: String,
+    /// Of method, path and body.
+    pub request_hash: String,
+    /// The body.
+    pub body: T,
+}
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Operation<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Answer<Self> {
+        let (mut parts, body) = request.into_parts();
+        let key = <IdempotencyKey as FromRequestParts<S>>::from_request_parts(&mut parts, state).await?.0;
+        let bytes = json_body(Request::from_parts(parts.clone(), body)).await?;
+        let mut hash = Sha256::new();
+        hash.update(parts.method.as_str());
+        hash.update([0]);
+        hash.update(parts.uri.path());
+        hash.update([0]);
+        hash.update(&bytes);
+        Ok(Self { key, request_hash: hex(&hash.finalize()), body: from_json(&bytes)? })
+    }
+}
+
+/// Lower-case hexadecimal digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+async fn json_body(request: Request) -> Answer<Vec<u8>> {
+    if media_type(request.headers()) != "application/json" {
+        return Err(Problem::from(Code::UnsupportedMediaType).with("application/json").at("Content-Type"));
+    }
+    let bytes = bytes(request).await?;
+    if bytes.len() > MAX_BODY_BYTES {
+        return Err(Problem::from(Code::BodyTooLarge).with(MAX_BODY_BYTES));
+    }
+    Ok(bytes)
 }
 
 /// The body as it came. The entry point has already refused one above the route's limit.
@@ -147,18 +189,6 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
             .filter(good)
             .map(|text| Self(text.to_owned()))
             .ok_or_else(|| Problem::from(Code::InvalidIdempotencyKey).at(header))
-    }
-}
-
-impl<S: Sync> OptionalFromRequestParts<S> for IdempotencyKey {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Option<Self>> {
-        if parts.headers.contains_key("Idempotency-Key") {
-            <Self as FromRequestParts<S>>::from_request_parts(parts, state).await.map(Some)
-        } else {
-            Ok(None)
-        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod context;
 pub mod extract;
 pub mod fields;
 pub mod limits;
+pub mod outbound;
 pub mod page;
 pub mod respond;
 pub mod routes;

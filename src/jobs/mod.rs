@@ -1,3 +1,84 @@
-//! stub
-/// Runs.
-pub async fn run(_env: worker::Env, _cron: &str) {}
+//! Cron jobs, one file each. Every job is idempotent, bounded in a run, goes on where it stopped from a
+//! watermark in D1, and leaves a record of its run there: the platform hides a cron handler's error.
+//!
+//! | cron (UTC) | jobs |
+//! |---|---|
+//! | every minute | [`deliver_outbox`] |
+//! | every five minutes | [`audit_calendars`] |
+//! | 19:10, 03:10 in Beijing | [`expire_rows`], [`remove_photos`] |
+
+mod audit_calendars;
+mod deliver_outbox;
+mod expire_rows;
+mod queries;
+mod remove_photos;
+
+use std::future::Future;
+
+use worker::Env;
+
+use crate::error::Answer;
+use crate::http::Ctx;
+use crate::http::context::{Seen, now_ms, random};
+use crate::http::fields::Id;
+
+/// How long the jobs of one cron run may take together.
+const BUDGET_MS: i64 = 25_000;
+
+/// What a run has done, for its record.
+pub struct Done {
+    /// In a few words.
+    pub outcome: String,
+    /// Where to go on.
+    pub watermark: String,
+}
+
+/// Runs the jobs of a cron expression.
+pub async fn run(env: Env, cron: &str) {
+    let now = now_ms();
+    let request_id = random().map(|bytes| Id::new(now, bytes).to_string()).unwrap_or_default();
+    let seen = Seen { client_ip: String::new(), english: false, request_id };
+    let ctx = match Ctx::new(env, None, seen, now) {
+        Ok(ctx) => ctx,
+        Err(why) => {
+            worker::console_error!("{}", serde_json::json!({"event": "misconfigured", "cause": why}));
+            return;
+        }
+    };
+    let until = now + BUDGET_MS;
+    match cron {
+        "* * * * *" => record(&ctx, "deliver_outbox", |_| deliver_outbox::run(&ctx, until)).await,
+        "*/5 * * * *" => {
+            record(&ctx, "audit_calendars", |watermark| audit_calendars::run(&ctx, watermark, until)).await;
+        }
+        _ => {
+            record(&ctx, "expire_rows", |_| expire_rows::run(&ctx)).await;
+            record(&ctx, "remove_photos", |_| remove_photos::run(&ctx)).await;
+        }
+    }
+}
+
+/// Runs one job and records it.
+async fn record<F: Future<Output = Answer<Done>>>(
+    ctx: &Ctx,
+    name: &'static str,
+    job: impl FnOnce(String) -> F,
+) {
+    let Ok(db) = ctx.db() else { return };
+    let started = now_ms();
+    let watermark: Option<String> =
+        db.first(queries::watermark(name)).await.ok().flatten();
+    let result = job(watermark.clone().unwrap_or_default()).await;
+    let (ok, outcome, watermark) = match &result {
+        Ok(done) => (true, done.outcome.clone(), done.watermark.clone()),
+        Err(problem) => {
+            let cause = problem.cause().unwrap_or_else(|| problem.code().as_str());
+            (false, format!("failed: {cause}"), watermark.unwrap_or_default())
+        }
+    };
+    let recorded = db.batch(vec![queries::record(name, started, now_ms(), &outcome, &watermark, ok)]).await;
+    worker::console_log!("{}", serde_json::json!({
+        "event": "job", "request_id": ctx.request_id, "job": name, "ok": ok, "outcome": outcome,
+        "ms": now_ms() - started, "recorded": recorded.is_ok(),
+    }));
+}

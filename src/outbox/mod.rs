@@ -1,24 +1,58 @@
 //! What must still happen after a batch has committed: rows written in that batch, delivered at least
-//! once, after the response and by cron. A row that keeps failing is marked dead and shown to staff.
+//! once, right after the response and by cron. A row that keeps failing is marked dead and shown to
+//! staff, never dropped.
+//!
+//! Every delivery is idempotent: the calendar's calls carry ids, and what a delivery writes to D1 goes
+//! in the batch that deletes the row.
+
+pub mod deliver;
+pub mod queries;
 
 use std::future::Future;
 
 use serde::{Deserialize, Serialize};
+use zhundian_domain::calendar::ClaimSpec;
+use zhundian_durable_objects::calls::WrittenDay;
 
 use crate::d1::Statement;
 use crate::error::{Answer, Problem};
 use crate::http::Ctx;
 use crate::http::fields::Id;
-use crate::sql;
+
+/// How long cron leaves a new row to the request that wrote it.
+const FIRST_DUE_MS: i64 = 20_000;
 
 /// A message; its variant is the row's `topic`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "topic")]
 pub enum Message {
+    /// Make a claim last: its order or block is committed.
+    Confirm {
+        /// The calendar.
+        calendar: String,
+        /// As it was held.
+        spec: ClaimSpec,
+        /// Projected days that the commit has written.
+        written: Vec<WrittenDay>,
+        /// The order, unless it is a block.
+        order_id: Option<Id>,
+    },
+    /// Give a claim back: its order is cancelled, or moved to another technician, or its block removed.
+    Release {
+        /// The calendar.
+        calendar: String,
+        /// The claim.
+        claim_id: String,
+    },
     /// Give a technician's calendar object the stores, capacity and holidays that D1 says.
     SyncCalendar {
         /// Whose.
         technician_id: Id,
+    },
+    /// Tell the customer by SMS that the appointment could not be kept.
+    TellLost {
+        /// The order.
+        order_id: Id,
     },
 }
 
@@ -45,16 +79,16 @@ impl Row {
     /// None in practice.
     pub fn insert(&self, ctx: &Ctx) -> Answer<Statement> {
         let payload = serde_json::to_string(&self.message).map_err(Problem::internal)?;
-        Ok(sql!(
-            "INSERT INTO outbox (id, topic, payload, due_at, created_at) SELECT ?1, ?2 ->> 'topic', ?2, ?3, ?3",
-            &self.id,
-            payload,
-            ctx.now
-        ))
+        Ok(queries::insert(&self.id, &payload, ctx.now, ctx.now + FIRST_DUE_MS))
     }
 }
 
 /// Delivers rows right after the response; what fails, cron tries again.
 pub fn deliver_soon(ctx: &Ctx, rows: Vec<Row>) -> impl Future<Output = ()> + Send + use<> {
-    ctx.after_response(async move { drop(rows) })
+    let work = ctx.clone();
+    ctx.after_response(async move {
+        for row in rows {
+            deliver::deliver(&work, &row.id, row.message, 0).await;
+        }
+    })
 }

@@ -1,0 +1,180 @@
+//! Time that staff take away from a technician's calendar: the same claim path as a booking's (I2).
+
+use axum::response::Response;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use zhundian_domain::calendar::{ClaimKind, ClaimSpec, MAX_BLOCK_TICKS, Refusal};
+use zhundian_domain::time::Interval;
+
+use crate::auth::caller::Staff;
+use crate::auth::permission::Permission;
+use crate::booking::claim::{self, Holding, Operator};
+use crate::booking::offer::resolve;
+use crate::booking::queries;
+use crate::calendars;
+use crate::d1::DbError;
+use crate::error::{Answer, Code, Problem};
+use crate::http::extract::{Operation, PathId};
+use crate::http::fields::{At, Id, Instant, Text};
+use crate::http::{Ctx, respond};
+use crate::outbox::{self, Message};
+
+/// Time to block.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBlock {
+    store_id: Id,
+    start_at: Instant,
+    /// At most 24 hours later.
+    end_at: Instant,
+    reason: Option<Text<0, 100>>,
+}
+
+/// Blocked time.
+#[derive(Serialize, ToSchema)]
+pub struct Block {
+    /// Its id.
+    id: String,
+    /// Whose time.
+    technician_id: Id,
+    /// In which store.
+    store_id: Id,
+    /// From.
+    start_at: At,
+    /// Until.
+    end_at: At,
+    /// Why.
+    reason: String,
+}
+
+/// Block a technician's time
+#[utoipa::path(
+    post, path = "/api/v1/staff/technicians/{id}/blocks", tag = "staff", operation_id = "block_time",
+    params(
+        ("id" = Id, Path, description = "The technician"),
+        ("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$"),
+    ),
+    request_body = NewBlock,
+    responses((status = 201, description = "Blocked", body = Block)),
+)]
+pub async fn block_time(
+    ctx: Ctx,
+    staff: Staff,
+    PathId(technician_id): PathId,
+    operation: Operation<NewBlock>,
+) -> Answer<Response> {
+    let operator = Operator::new(format!("staff:{}", staff.id), &operation);
+    let wish = operation.body;
+    require(&staff, &technician_id, &wish.store_id)?;
+    let db = ctx.db()?;
+    let reads = vec![operator.stored(), queries::technician_in_store(&technician_id, &wish.store_id)];
+    let rows = db.read(reads).await?;
+    if let Some(answer) = operator.replay(&rows, 0)? {
+        return Ok(answer);
+    }
+    let zone: chrono_tz::Tz = rows.first(1)?.ok_or_else(|| Problem::from(Code::NotFound))?;
+    let at = |instant, field: &str| resolve(zone, instant).map_err(|code| Problem::from(code).at(field));
+    let (start, end) = (at(wish.start_at, "start_at")?, at(wish.end_at, "end_at")?);
+    let interval = Interval::new(start, end)
+        .filter(|interval| interval.ticks() <= MAX_BLOCK_TICKS)
+        .ok_or_else(|| Problem::from(Code::InvalidRange).at("end_at"))?;
+    if end.ms() <= ctx.now {
+        return Err(Problem::from(Code::StartInPast).at("end_at"));
+    }
+    let spec = ClaimSpec {
+        id: ctx.new_id()?.to_string(),
+        op: operator.op(),
+        store_id: wish.store_id.to_string(),
+        kind: ClaimKind::Block,
+        service: interval,
+        block: interval,
+        quantity: 1,
+        replaces: None,
+    };
+    let calendar = calendars::technician(&technician_id);
+    let held = match claim::hold(&ctx, &calendar, &spec).await? {
+        Holding::Held(held) => held,
+        Holding::Refused(Refusal::Taken, _) => return Err(Problem::from(Code::SlotTaken).at("start_at")),
+        Holding::Refused(refusal, _) => return Err(Problem::internal(format!("a block was refused: {refusal:?}"))),
+    };
+    let spec = held.claim.spec.clone();
+    let reason = wish.reason.unwrap_or_default();
+    let view = Block {
+        id: spec.id.clone(),
+        technician_id: technician_id.clone(),
+        store_id: wish.store_id.clone(),
+        start_at: At::new(zone, start.ms()),
+        end_at: At::new(zone, end.ms()),
+        reason: reason.as_str().to_owned(),
+    };
+    let response = serde_json::to_string(&view).map_err(Problem::internal)?;
+    let written = held.days.iter().map(Into::into).collect();
+    let message = Message::Confirm { calendar: calendar.clone(), spec: spec.clone(), written, order_id: None };
+    let row = outbox::Row::new(&ctx, message)?;
+    let statements = vec![
+        operator.store(StatusCode::CREATED, &response, ctx.now),
+        queries::insert_block(
+            &spec.id,
+            &technician_id,
+            &wish.store_id,
+            (start.ms(), end.ms()),
+            reason.as_str(),
+            &staff.id,
+            ctx.now,
+        ),
+        row.insert(&ctx)?,
+        calendars::write_days(&calendar, &held.days)?,
+    ];
+    match db.batch(statements).await {
+        Ok(_) => {
+            outbox::deliver_soon(&ctx, vec![row]).await;
+            Ok(respond::json_bytes(StatusCode::CREATED, response.into_bytes()))
+        }
+        Err(error) if error.is_constraint("idempotency_actor") => {
+            let answer = operator.replay_now(&ctx).await?;
+            claim::give_back_unless_committed(&ctx, held).await;
+            Ok(answer)
+        }
+        Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
+        Err(error) => {
+            claim::give_back(&ctx, held).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// Unblock time
+#[utoipa::path(
+    delete, path = "/api/v1/staff/blocks/{id}", tag = "staff", operation_id = "remove_block",
+    params(("id" = Id, Path, description = "The block")),
+    responses((status = 204, description = "It is gone, or was before")),
+)]
+pub async fn remove_block(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<StatusCode> {
+    #[derive(Deserialize)]
+    struct Known {
+        technician_id: Id,
+        store_id: Id,
+        status: String,
+    }
+    let db = ctx.db()?;
+    let known: Option<Known> = db.first(queries::block(&id)).await?;
+    let known = known.ok_or_else(|| Problem::from(Code::NotFound))?;
+    require(&staff, &known.technician_id, &known.store_id)?;
+    if known.status == "live" {
+        let calendar = calendars::technician(&known.technician_id);
+        let row = outbox::Row::new(&ctx, Message::Release { calendar, claim_id: id.to_string() })?;
+        db.batch(vec![queries::remove_block(&id), row.insert(&ctx)?]).await?;
+        outbox::deliver_soon(&ctx, vec![row]).await;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One's own time needs less than somebody else's.
+fn require(staff: &Staff, technician_id: &Id, store_id: &Id) -> Answer<()> {
+    if staff.technician_id.as_ref() == Some(technician_id) {
+        staff.require(Permission::CalendarBlockOwn, store_id)
+    } else {
+        staff.require(Permission::CalendarBlock, store_id)
+    }
+}

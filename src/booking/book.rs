@@ -1,0 +1,445 @@
+//! Booking an appointment.
+//!
+//! The customer waits for two D1 batches and one call of a calendar object:
+//!
+//! 1. **read** (D1): the caller, an answer already stored under the key, the offer;
+//! 2. **hold** (calendar): the object decides; a refusal answers 409 with alternatives;
+//! 3. **commit** (D1): the order, its line and event, the stored answer, the projection, the outbox's
+//!    `confirm`; and the preconditions under which all that may stand.
+//!
+//! The confirm goes to the calendar after the response, and by cron if that fails. Whoever vanishes
+//! after any step leaves nothing behind: a hold without an order expires, an order without a confirmed
+//! claim is confirmed by the outbox, and a retry with the same key finds the same claim and the same
+//! answer. When the commit's outcome is unknown the hold is left alone, because the order may stand.
+
+use axum::response::Response;
+use chrono::NaiveDate;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use zhundian_domain::calendar::{ClaimKind, ClaimSpec, Refusal};
+use zhundian_domain::pricing::DepositRule;
+use zhundian_domain::time::{Tick, date_at};
+use zhundian_durable_objects::calls::ProjectedDay;
+
+use crate::auth::caller::{Staff, TokenMember};
+use crate::auth::permission::Permission;
+use crate::booking::claim::{self, Held, Holding, Operator};
+use crate::booking::offer::{Offer, Row, Technician};
+use crate::booking::queries::{self, Asked};
+use crate::calendars;
+use crate::d1::{DbError, Statement};
+use crate::error::{Answer, Code, Problem};
+use crate::http::extract::Operation;
+use crate::http::fields::{Id, Instant, Name, Note, Phone};
+use crate::http::limits::{self, Limiter};
+use crate::http::{Ctx, respond};
+use crate::order;
+use crate::outbox::{self, Message};
+
+/// Technicians asked at most when any may do it: enough to get past some who were booked a moment
+/// ago, few enough to answer quickly when all are.
+const MAX_TRIES: usize = 5;
+
+/// How a service is booked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Technician, service and time (直约).
+    Direct,
+}
+
+/// How it is paid.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Payment {
+    /// Before the visit.
+    Online,
+    /// At the store.
+    AtStore,
+}
+
+/// Where it takes place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In the store.
+    Store,
+    /// At the customer's home.
+    Home,
+}
+
+/// A member's booking.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MemberBooking {
+    store_id: Id,
+    service_id: Id,
+    /// Any technician who is free when absent.
+    technician_id: Option<Id>,
+    start_at: Instant,
+    mode: Mode,
+    payment: Payment,
+    /// In the store when absent.
+    place: Option<Place>,
+    note: Option<Note>,
+}
+
+/// A booking that staff make for a customer.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaffBooking {
+    store_id: Id,
+    service_id: Id,
+    /// Any technician who is free when absent.
+    technician_id: Option<Id>,
+    start_at: Instant,
+    /// The member, when they are one.
+    member_id: Option<Id>,
+    /// The customer's name, when they are no member.
+    contact_name: Option<Name>,
+    /// The customer's phone, when they are no member.
+    contact_phone: Option<Phone>,
+    note: Option<Note>,
+}
+
+/// An order just made or changed.
+#[derive(Serialize, ToSchema)]
+pub struct OrderAnswer {
+    /// The order.
+    pub order: order::view::Order,
+}
+
+/// Book an appointment
+#[utoipa::path(
+    post, path = "/api/v1/bookings", tag = "booking", operation_id = "book",
+    params(("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$")),
+    request_body = MemberBooking,
+    responses((status = 201, description = "Booked", body = OrderAnswer)),
+)]
+pub async fn book_as_member(
+    ctx: Ctx,
+    member: TokenMember,
+    operation: Operation<MemberBooking>,
+) -> Answer<Response> {
+    limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
+    let operator = Operator::new(format!("member:{}", member.id), &operation);
+    let MemberBooking { store_id, service_id, technician_id, start_at, mode: Mode::Direct, payment, place, note } =
+        operation.body;
+    let wish = Wish { store_id, service_id, technician_id, start_at, payment, place: place.unwrap_or(Place::Store) };
+    let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
+    book(&ctx, Booker::Member(member), operator, wish, customer, note.unwrap_or_default()).await
+}
+
+/// Book for a customer
+#[utoipa::path(
+    post, path = "/api/v1/staff/bookings", tag = "booking", operation_id = "staff_book",
+    params(("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$")),
+    request_body = StaffBooking,
+    responses((status = 201, description = "Booked", body = OrderAnswer)),
+)]
+pub async fn book_as_staff(
+    ctx: Ctx,
+    staff: Staff,
+    operation: Operation<StaffBooking>,
+) -> Answer<Response> {
+    staff.require(Permission::BookingWrite, &operation.body.store_id)?;
+    let operator = Operator::new(format!("staff:{}", staff.id), &operation);
+    let StaffBooking { store_id, service_id, technician_id, start_at, member_id, contact_name, contact_phone, note } =
+        operation.body;
+    let payment = Payment::AtStore;
+    let wish = Wish { store_id, service_id, technician_id, start_at, payment, place: Place::Store };
+    let customer = Customer {
+        member_id,
+        name: contact_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
+        phone: contact_phone.map(|phone| phone.0.as_str().to_owned()).unwrap_or_default(),
+    };
+    book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
+}
+
+/// Who books.
+enum Booker {
+    Member(TokenMember),
+    Staff(Staff),
+}
+
+/// What is wished for.
+struct Wish {
+    store_id: Id,
+    service_id: Id,
+    technician_id: Option<Id>,
+    start_at: Instant,
+    payment: Payment,
+    place: Place,
+}
+
+/// For whom.
+#[derive(Default, Deserialize)]
+struct Customer {
+    #[serde(skip)]
+    member_id: Option<Id>,
+    name: String,
+    phone: String,
+}
+
+async fn book(
+    ctx: &Ctx,
+    booker: Booker,
+    operator: Operator,
+    wish: Wish,
+    mut customer: Customer,
+    note: Note,
+) -> Answer<Response> {
+    let db = ctx.db()?;
+
+    // 1. Read.
+    let (from, until) = dates_around(wish.start_at);
+    let asked = Asked::Service {
+        service_id: &wish.service_id,
+        store_id: &wish.store_id,
+        technician_id: wish.technician_id.as_ref(),
+    };
+    let mut reads = vec![operator.stored(), queries::offer(&asked, from, until, true)];
+    reads.extend(customer.member_id.as_ref().map(queries::contact_of_member));
+    let by_staff = matches!(booker, Booker::Staff(_));
+    if let Booker::Member(member) = &booker {
+        reads.push(member.check());
+    }
+    let rows = db.read(reads).await?;
+    let actor = match booker {
+        Booker::Member(member) => order::Actor::Member(member.checked(&rows, 3)?.id),
+        Booker::Staff(staff) => order::Actor::Staff(staff.id),
+    };
+    if let Some(answer) = operator.replay(&rows, 0)? {
+        return Ok(answer);
+    }
+    let offer = rows.one::<Row>(1)?.into_offer()?;
+    if customer.member_id.is_some() {
+        let known: Option<Customer> = rows.first(2)?;
+        let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
+        (customer.name, customer.phone) = (known.name, known.phone);
+    }
+    check_terms(&offer, &wish, by_staff)?;
+    let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
+
+    // 2. Hold.
+    let (held, index) = match hold_one(ctx, &offer, &operator, start, date, wish.technician_id.is_some()).await? {
+        Ok(held) => held,
+        Err(refused) => return Err(refused.problem(ctx, &offer, start, date, by_staff)),
+    };
+    let technician = offer.technicians.get(index).ok_or_else(|| Problem::internal("no technician"))?;
+
+    // 3. Commit.
+    let commit = Commit { ctx, offer: &offer, technician, held: &held, date, actor: &actor, customer: &customer, note: &note };
+    let (statements, row, response) = commit.statements(&operator)?;
+    match db.batch(statements).await {
+        Ok(_) => {
+            outbox::deliver_soon(ctx, vec![row]).await;
+            Ok(respond::json_bytes(StatusCode::CREATED, response.into_bytes()))
+        }
+        Err(error) if error.is_constraint("idempotency_actor") => {
+            // The same operation ran beside this one, perhaps with another technician.
+            let answer = operator.replay_now(ctx).await?;
+            claim::give_back_unless_committed(ctx, held).await;
+            Ok(answer)
+        }
+        Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
+        Err(error) => {
+            claim::give_back(ctx, held).await;
+            Err(error.into())
+        }
+    }
+}
+
+/// The dates that a booking at `start` looks at: a day before, for the caps and alternatives, and two
+/// after.
+pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
+    let (Instant::Offset { wall, .. } | Instant::Local(wall)) = start;
+    let date = wall.date();
+    let from = date.pred_opt().unwrap_or(date);
+    (from, from.checked_add_days(chrono::Days::new(3)).unwrap_or(date))
+}
+
+fn check_terms(offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
+    offer.require_open()?;
+    let has = |list: &[String], what: &str| list.iter().any(|known| known == what);
+    if !by_staff && !has(&offer.service.modes, "direct") {
+        return Err(Problem::from(Code::ModeNotOffered).at("mode"));
+    }
+    if wish.place == Place::Home || !has(&offer.service.places, "store") {
+        return Err(Problem::from(Code::PlaceNotOffered).at("place"));
+    }
+    // A deposit is paid online; staff may take a booking without one.
+    let deposit = !by_staff && offer.service.deposit != DepositRule::None;
+    if wish.payment == Payment::Online || deposit {
+        return Err(Problem::from(Code::PaymentNotOffered).at("payment"));
+    }
+    if offer.technicians.is_empty() {
+        return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
+    }
+    Ok(())
+}
+
+/// Why nobody could be held.
+struct NotHeld {
+    refusal: Refusal,
+    fresh: Vec<(Id, Vec<ProjectedDay>)>,
+}
+
+impl NotHeld {
+    fn problem(&self, ctx: &Ctx, offer: &Offer, start: Tick, date: NaiveDate, by_staff: bool) -> Problem {
+        let code = match self.refusal {
+            Refusal::Taken | Refusal::Released => Code::SlotTaken,
+            Refusal::OutsideWorkingTime => Code::OutsideHours,
+            Refusal::Malformed => return Problem::internal("a hold of ours was malformed"),
+        };
+        let code = if offer.is_full(date) { Code::DailyLimitReached } else { code };
+        let alternatives = claim::alternatives(ctx, offer, start, by_staff, &self.fresh);
+        Problem::from(code).at("start_at").and("alternatives", alternatives)
+    }
+}
+
+/// Holds the start with the technician asked for, or with the one who is free and has least to do that
+/// day. Answers the hold and the technician's place in the offer.
+async fn hold_one(
+    ctx: &Ctx,
+    offer: &Offer,
+    operator: &Operator,
+    start: Tick,
+    date: NaiveDate,
+    named: bool,
+) -> Answer<Result<(Held, usize), NotHeld>> {
+    let (service, block) =
+        offer.shape().at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
+    let op = operator.op();
+    let around = crate::booking::offer::days_around(block);
+    let mut order: Vec<_> = offer
+        .technicians
+        .iter()
+        .enumerate()
+        .map(|(index, one)| {
+            let free = offer.shape().starts(&one.free(around)).get(start);
+            // Who comes first among equals differs from one operation to the next, so that many
+            // customers at once do not all ask the same technician.
+            (!free, one.load(date), turn(&op, one.id()), index)
+        })
+        .collect();
+    order.sort_unstable();
+    // The projection may be a moment old: when it knows of nobody free, somebody is asked all the same.
+    let free = order.iter().filter(|(busy, ..)| !busy).count();
+    let tries = if named { 1 } else { free.clamp(1, MAX_TRIES) };
+    let mut not_held = NotHeld { refusal: Refusal::OutsideWorkingTime, fresh: Vec::new() };
+    for (_, _, _, index) in order.into_iter().take(tries) {
+        let Some(technician) = offer.technicians.get(index) else { continue };
+        let spec = ClaimSpec {
+            id: ctx.new_id()?.to_string(),
+            op: op.clone(),
+            store_id: offer.store.id.to_string(),
+            kind: ClaimKind::Appointment,
+            service,
+            block,
+            quantity: 1,
+            replaces: None,
+        };
+        match claim::hold(ctx, &calendars::technician(technician.id()), &spec).await? {
+            Holding::Held(held) => return Ok(Ok((held, index))),
+            Holding::Refused(refusal, days) => {
+                if refusal != Refusal::OutsideWorkingTime {
+                    not_held.refusal = refusal;
+                }
+                not_held.fresh.push((technician.id().clone(), days));
+            }
+        }
+    }
+    Ok(Err(not_held))
+}
+
+fn turn(op: &str, technician: &Id) -> u64 {
+    // FNV-1a: spreads, and that is all that is asked of it.
+    op.bytes().chain(technician.as_str().bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// What is committed.
+struct Commit<'a> {
+    ctx: &'a Ctx,
+    offer: &'a Offer,
+    technician: &'a Technician,
+    held: &'a Held,
+    date: NaiveDate,
+    actor: &'a order::Actor,
+    customer: &'a Customer,
+    note: &'a Note,
+}
+
+impl Commit<'_> {
+    /// The batch, its outbox row, and the answer.
+    fn statements(&self, operator: &Operator) -> Answer<(Vec<Statement>, outbox::Row, String)> {
+        let Self { ctx, offer, technician, held, date, .. } = *self;
+        let spec = &held.claim.spec;
+        let price = offer.price(technician);
+        let parts = serde_json::to_string(&price.parts).map_err(Problem::internal)?;
+        let order_id = ctx.new_id()?;
+        let order = queries::Order {
+            id: &order_id,
+            member_id: self.customer.member_id.as_ref(),
+            mode: "direct",
+            payment: "at_store",
+            total_fen: price.total_fen,
+            due_fen: 0,
+            price_parts: &parts,
+            change_notice_minutes: offer.service.change_notice_minutes,
+            contact_name: &self.customer.name,
+            contact_phone: &self.customer.phone,
+            note: self.note.as_str(),
+            now: ctx.now,
+        };
+        let line = line(offer, technician.id(), spec, date);
+        let zone = offer.store.time_zone;
+        let view = order::view::Order::made(&order, &line, &spec.id, offer, &technician.1, price.parts, zone);
+        let response = serde_json::to_string(&OrderAnswer { order: view }).map_err(Problem::internal)?;
+        let row = outbox::Row::new(
+            ctx,
+            Message::Confirm {
+                calendar: held.calendar.clone(),
+                spec: spec.clone(),
+                written: held.days.iter().map(Into::into).collect(),
+                order_id: Some(order_id.clone()),
+            },
+        )?;
+        let [insert_order, insert_line] = queries::insert_order(&order, &line, &spec.id);
+        let detail = serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
+        let statements = vec![
+            operator.store(StatusCode::CREATED, &response, ctx.now),
+            queries::appointment_stands(&line, &spec.id, offer.service.max_per_day),
+            insert_order,
+            insert_line,
+            order::queries::insert_event(&ctx.new_id()?, &order_id, ctx.now, "booked", self.actor, &detail),
+            row.insert(ctx)?,
+            calendars::write_days(&held.calendar, &held.days)?,
+        ];
+        Ok((statements, row, response))
+    }
+}
+
+/// The line of a claim.
+pub fn line<'a>(
+    offer: &'a Offer,
+    technician_id: &'a Id,
+    spec: &'a ClaimSpec,
+    date: NaiveDate,
+) -> queries::Line<'a> {
+    let start_at = spec.service.start.ms();
+    queries::Line {
+        service_id: &offer.service.id,
+        store_id: &offer.store.id,
+        technician_id,
+        claim_id: &spec.id,
+        start_at,
+        end_at: spec.service.end.ms(),
+        block_start: spec.block.start.ms(),
+        block_end: spec.block.end.ms(),
+        date: date_at(offer.store.time_zone, start_at).unwrap_or(date),
+    }
+}

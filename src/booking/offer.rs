@@ -1,0 +1,300 @@
+//! What decides a start besides the calendar object, read from D1 in one row.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use serde::Deserialize;
+use zhundian_domain::availability::{NotOffered, Notice, Offer as Rule, Opening, Shape};
+use zhundian_domain::pricing::{DepositRule, Price, price};
+use zhundian_domain::time::{
+    Bits, DayBits, DayRange, Interval, LocalInstant, Tick, UtcDay, date_at, local_instant, wall_at,
+};
+use zhundian_domain::working::Week;
+
+use crate::error::{Answer, Code, Problem};
+use crate::http::fields::{Id, Instant};
+
+/// The row that [`super::queries::offer`] answers.
+#[derive(Debug, Deserialize)]
+pub struct Row {
+    service: Option<Service>,
+    store: Option<Store>,
+    offered: bool,
+    technicians: Option<Vec<Technician>>,
+}
+
+/// A service as booking needs it.
+#[derive(Debug, Deserialize)]
+pub struct Service {
+    /// Its id.
+    pub id: Id,
+    /// Its name.
+    pub name: String,
+    duration_minutes: i64,
+    buffer_before_minutes: i64,
+    buffer_after_minutes: i64,
+    min_notice_minutes: i64,
+    max_days_ahead: i64,
+    /// Least minutes before the start for a member to cancel or move.
+    pub change_notice_minutes: i64,
+    /// Most appointments a store and date.
+    pub max_per_day: Option<i64>,
+    price_fen: i64,
+    level_prices: Vec<(String, i64)>,
+    /// What must be paid before the visit.
+    pub deposit: DepositRule,
+    /// Where it is done.
+    pub places: Vec<String>,
+    /// How it is booked.
+    pub modes: Vec<String>,
+    taken: Option<BTreeMap<NaiveDate, i64>>,
+}
+
+/// A store as booking needs it.
+#[derive(Debug, Deserialize)]
+pub struct Store {
+    /// Its id.
+    pub id: Id,
+    /// Its name.
+    pub name: String,
+    /// The zone of its clock.
+    pub time_zone: Tz,
+    hours: Week,
+    open: bool,
+    holidays: Vec<NaiveDate>,
+}
+
+/// A technician who can do the service in the store.
+#[derive(Debug, Deserialize)]
+pub struct Technician(
+    /// Its id.
+    pub Id,
+    /// Its name.
+    pub String,
+    String,
+    Option<String>,
+    Option<BTreeMap<NaiveDate, i64>>,
+);
+
+impl Technician {
+    /// Its id.
+    #[must_use]
+    pub const fn id(&self) -> &Id {
+        &self.0
+    }
+
+    /// Live appointments on a date, when they were asked for.
+    #[must_use]
+    pub fn load(&self, date: NaiveDate) -> i64 {
+        self.4.as_ref().and_then(|loads| loads.get(&date)).copied().unwrap_or(0)
+    }
+
+    /// Free ticks as the projection has them, over `days`.
+    #[must_use]
+    pub fn free(&self, days: Interval) -> Bits {
+        const HEX: usize = 72;
+        let mut bits = Bits::none(days);
+        // Day numbers and bits without separators: five digits until the year 2243, then 72 digits.
+        let mut rest = self.3.as_deref().unwrap_or_default();
+        while let Some((day, after)) = rest.split_at_checked(5) {
+            let Some((hex, after)) = after.split_at_checked(HEX) else { break };
+            if let (Ok(day), Some(free)) = (day.parse(), DayBits::from_hex(hex)) {
+                bits.put_day(UtcDay(day), &free);
+            }
+            rest = after;
+        }
+        bits
+    }
+}
+
+/// A service in a store that may be booked, with the technicians who can do it.
+#[derive(Debug)]
+pub struct Offer {
+    /// The service.
+    pub service: Service,
+    /// The store.
+    pub store: Store,
+    /// Who can do it; the one asked for, or none of them when they cannot.
+    pub technicians: Vec<Technician>,
+}
+
+impl Row {
+    /// The offer, or why there is none.
+    ///
+    /// # Errors
+    /// `unknown_service`, `unknown_store`, `service_not_offered`.
+    pub fn into_offer(self) -> Answer<Offer> {
+        let service =
+            self.service.ok_or_else(|| Problem::from(Code::UnknownService).at("service_id"))?;
+        let store = self.store.ok_or_else(|| Problem::from(Code::UnknownStore).at("store_id"))?;
+        if !self.offered {
+            return Err(Problem::from(Code::ServiceNotOffered).at("service_id"));
+        }
+        Ok(Offer { service, store, technicians: self.technicians.unwrap_or_default() })
+    }
+}
+
+impl Offer {
+    /// How the service takes time.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        let service = &self.service;
+        Shape::of_minutes(
+            service.duration_minutes,
+            service.buffer_before_minutes,
+            service.buffer_after_minutes,
+        )
+    }
+
+    /// The rule that decides starts. Staff book a customer who stands before them: no notice for them.
+    #[must_use]
+    pub fn rule(&self, by_staff: bool) -> Rule<'_> {
+        Rule {
+            shape: self.shape(),
+            notice: Notice {
+                min_minutes: if by_staff { 0 } else { self.service.min_notice_minutes },
+                max_days_ahead: self.service.max_days_ahead,
+            },
+            opening: Opening {
+                zone: self.store.time_zone,
+                hours: &self.store.hours,
+                holidays: &self.store.holidays,
+            },
+        }
+    }
+
+    /// Refuses when the store takes no bookings.
+    ///
+    /// # Errors
+    /// `store_closed`.
+    pub fn require_open(&self) -> Answer<()> {
+        if self.store.open { Ok(()) } else { Err(Code::StoreClosed.into()) }
+    }
+
+    /// Whether the store takes bookings.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.store.open
+    }
+
+    /// Whether a date has as many appointments of the service as it may have.
+    #[must_use]
+    pub fn is_full(&self, date: NaiveDate) -> bool {
+        let taken = self.service.taken.as_ref().and_then(|taken| taken.get(&date)).copied();
+        self.service.max_per_day.is_some_and(|most| taken.unwrap_or(0) >= most)
+    }
+
+    /// The start as a tick of the grid, checked against notice, horizon and hours; and its date.
+    ///
+    /// # Errors
+    /// A code for each way in which it cannot be.
+    pub fn start(&self, now: i64, start: Instant, by_staff: bool) -> Answer<(Tick, NaiveDate)> {
+        let at = |code: Code| Problem::from(code).at("start_at");
+        let tick = resolve(self.store.time_zone, start).map_err(at)?;
+        self.rule(by_staff).check(now, tick).map_err(|why| {
+            at(match why {
+                NotOffered::Past => Code::StartInPast,
+                NotOffered::TooSoon => Code::StartTooSoon,
+                NotOffered::TooFarAhead => Code::StartTooFar,
+                NotOffered::Closed => Code::OutsideHours,
+            })
+        })?;
+        let date = date_at(self.store.time_zone, tick.ms()).ok_or_else(|| at(Code::InvalidInstant))?;
+        Ok((tick, date))
+    }
+
+    /// The price with a technician.
+    #[must_use]
+    pub fn price(&self, technician: &Technician) -> Price {
+        price(self.service.price_fen, &self.service.level_prices, &technician.2)
+    }
+
+    /// Starts allowed over `range`, days that are full left out.
+    #[must_use]
+    pub fn allowed(&self, now: i64, range: Interval, by_staff: bool) -> Bits {
+        let mut allowed = self.rule(by_staff).allowed(now, range);
+        if self.service.max_per_day.is_some() {
+            let full: Vec<Tick> = allowed
+                .ones()
+                .filter(|start| {
+                    date_at(self.store.time_zone, start.ms()).is_some_and(|date| self.is_full(date))
+                })
+                .collect();
+            for start in full {
+                allowed.set(start, false);
+            }
+        }
+        allowed
+    }
+}
+
+/// The UTC days whose free bits an offer over `range` needs: one more on either side, for buffers and
+/// for services that go past midnight.
+#[must_use]
+pub fn days_around(range: Interval) -> Interval {
+    let days = range.days();
+    let wider = DayRange { from: UtcDay(days.from.0 - 1), until: UtcDay(days.until.0 + 1) };
+    wider.interval().unwrap_or(range)
+}
+
+/// What a client's instant means on a store's clock.
+///
+/// # Errors
+/// `off_grid`, `start_skipped`, `start_ambiguous`.
+pub fn resolve(zone: Tz, instant: Instant) -> Result<Tick, Code> {
+    let ms = match instant {
+        Instant::Local(local) => match local_instant(zone, local) {
+            LocalInstant::Once(ms) => ms,
+            LocalInstant::Twice(..) => return Err(Code::StartAmbiguous),
+            LocalInstant::Skipped => return Err(Code::StartSkipped),
+        },
+        Instant::Offset { ms, wall, offset_seconds } => {
+            // Written with the store's own offset, but the clock never shows it: the client counted
+            // through the change of the clock.
+            let own = |at: i64| wall_at(zone, at).map(|wall| wall.offset_seconds);
+            let day = zhundian_domain::time::DAY_MS;
+            if offset_seconds.is_some()
+                && local_instant(zone, wall) == LocalInstant::Skipped
+                && (own(ms - day) == offset_seconds || own(ms + day) == offset_seconds)
+            {
+                return Err(Code::StartSkipped);
+            }
+            ms
+        }
+    };
+    Tick::from_ms(ms).ok_or(Code::OffGrid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+    use crate::error::Code;
+    use chrono_tz::{Asia, Europe, Tz};
+
+    #[test]
+    fn instants_are_resolved_on_the_stores_clock() {
+        let cases: &[(Tz, &str, Result<&str, Code>)] = &[
+            (Asia::Shanghai, "2026-11-23T10:00:00+08:00", Ok("2026-11-23T02:00Z")),
+            (Asia::Shanghai, "2026-11-23T02:00:00Z", Ok("2026-11-23T02:00Z")),
+            (Asia::Shanghai, "2026-11-23T10:00", Ok("2026-11-23T02:00Z")),
+            (Asia::Shanghai, "2026-11-23T10:01:00+08:00", Err(Code::OffGrid)),
+            (Asia::Shanghai, "2026-11-23T10:00:01+08:00", Err(Code::OffGrid)),
+            // Berlin's clock goes from 02:00 to 03:00 on 2026-03-29 …
+            (Europe::Berlin, "2026-03-29T02:30", Err(Code::StartSkipped)),
+            (Europe::Berlin, "2026-03-29T02:30:00+01:00", Err(Code::StartSkipped)),
+            (Europe::Berlin, "2026-03-29T02:30:00+02:00", Err(Code::StartSkipped)),
+            (Europe::Berlin, "2026-03-29T03:30:00+02:00", Ok("2026-03-29T01:30Z")),
+            (Europe::Berlin, "2026-03-29T01:30:00Z", Ok("2026-03-29T01:30Z")),
+            // … and from 03:00 back to 02:00 on 2026-10-25.
+            (Europe::Berlin, "2026-10-25T02:30", Err(Code::StartAmbiguous)),
+            (Europe::Berlin, "2026-10-25T02:30:00+02:00", Ok("2026-10-25T00:30Z")),
+            (Europe::Berlin, "2026-10-25T02:30:00+01:00", Ok("2026-10-25T01:30Z")),
+        ];
+        for (zone, text, wanted) in cases {
+            let instant = text.parse().expect("an instant");
+            let found = resolve(*zone, instant).map(|tick| format!("{tick:?}"));
+            assert_eq!(found, wanted.map(str::to_owned), "{text}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The SQL of taking time.
+
+use chrono::NaiveDate;
+use zhundian_domain::time::UtcDay;
+
+use crate::catalog::ELIGIBLE;
+use crate::d1::{Param, Statement};
+use crate::http::fields::Id;
+use crate::sql;
+
+/// What an offer is asked for.
+pub enum Asked<'a> {
+    /// A service in a store, with a technician or any.
+    Service {
+        /// The service.
+        service_id: &'a Id,
+        /// The store.
+        store_id: &'a Id,
+        /// The technician, or any who can.
+        technician_id: Option<&'a Id>,
+    },
+    /// The service and store of an order's line, with its technician or another.
+    Line {
+        /// The line.
+        line_id: &'a Id,
+        /// Another technician.
+        technician_id: Option<&'a Id>,
+    },
+}
+
+/// Everything that decides a start, but the calendar itself: one statement and one row, whatever the
+/// number of technicians. Dates are looked at from `from` to `until`, free bits a UTC day further on
+/// both sides.
+#[must_use]
+pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> Statement {
+    let (first, second, third, asked) = match asked {
+        Asked::Service { service_id, store_id, technician_id } => (
+            Param::from(*service_id),
+            Param::from(*store_id),
+            Param::from((*technician_id).cloned()),
+            "SELECT ?1 AS service_id, ?2 AS store_id, ?3 AS technician_id",
+        ),
+        Asked::Line { line_id, technician_id } => (
+            Param::from(*line_id),
+            Param::Null,
+            Param::from((*technician_id).cloned()),
+            "SELECT service_id, store_id, coalesce(?3, technician_id) AS technician_id
+             FROM order_line WHERE id = ?1 AND ?2 IS NULL",
+        ),
+    };
+    let day = |date: NaiveDate| UtcDay::of_ms(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()).0;
+    let load = if loads {
+        "(SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live FROM order_line
+            WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
+    } else {
+        "NULL"
+    };
+    let sql = format!(
+        "WITH asked AS ({asked})
+         SELECT json_object(
+            'service', (SELECT json_object('id', s.id, 'name', s.name,
+                'duration_minutes', s.duration_minutes,
+                'buffer_before_minutes', s.buffer_before_minutes,
+                'buffer_after_minutes', s.buffer_after_minutes,
+                'min_notice_minutes', s.min_notice_minutes, 'max_days_ahead', s.max_days_ahead,
+                'change_notice_minutes', s.change_notice_minutes, 'max_per_day', s.max_per_day,
+                'price_fen', s.price_fen, 'level_prices', json(s.level_prices),
+                'deposit', json(s.deposit), 'places', json(s.places), 'modes', json(s.modes),
+                'taken', CASE WHEN s.max_per_day IS NULL THEN NULL ELSE
+                    (SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live
+                        FROM order_line WHERE service_id = s.id AND store_id = asked.store_id
+                        AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date)) END)
+                FROM service s WHERE s.id = asked.service_id AND s.status = 'active'),
+            'store', (SELECT json_object('id', id, 'name', name, 'time_zone', time_zone,
+                'hours', json(hours), 'open', json(CASE status WHEN 'open' THEN 'true' ELSE 'false' END),
+                'holidays', (SELECT json_group_array(date) FROM store_holiday
+                    WHERE store_id = store.id AND date BETWEEN ?4 AND ?5))
+                FROM store WHERE id = asked.store_id AND status <> 'retired'),
+            'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
+                WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
+                THEN 'true' ELSE 'false' END),
+            'technicians', (SELECT json_group_array(json_array(t.id, t.name, t.level,
+                    (SELECT group_concat(day || free, '') FROM calendar_day
+                        WHERE store_id = asked.store_id AND calendar = 'technician:' || t.id
+                        AND day BETWEEN ?6 AND ?7),
+                    {load}))
+                FROM technician_store ts JOIN technician t ON t.id = ts.technician_id
+                JOIN service s ON s.id = asked.service_id
+                WHERE ts.store_id = asked.store_id AND t.status = 'active'
+                AND (asked.technician_id IS NULL OR t.id = asked.technician_id) AND {ELIGIBLE})
+         ) AS json FROM asked"
+    );
+    Statement::new(
+        sql,
+        vec![first, second, third, from.into(), until.into(), (day(from) - 1).into(), (day(until) + 1).into()],
+    )
+}
+
+/// The stored answer to an operation, if it has one.
+#[must_use]
+pub fn stored_answer(actor: &str, key: &str) -> Statement {
+    sql!(
+        "SELECT json_object('request_hash', request_hash, 'status', status,
+            'response', json(response)) AS json
+         FROM idempotency WHERE actor = ?1 AND key = ?2",
+        actor,
+        key
+    )
+}
+
+/// Stores an operation's answer, in the batch of its effect; raises `idempotency_actor` when there is
+/// one already.
+#[must_use]
+pub fn store_answer(
+    actor: &str,
+    key: &str,
+    request_hash: &str,
+    status: u16,
+    response: &str,
+    now: i64,
+) -> Statement {
+    sql!(
+        "INSERT INTO idempotency (actor, key, request_hash, status, response, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        actor,
+        key,
+        request_hash,
+        status,
+        response,
+        now
+    )
+}
+
+/// What must still hold when an appointment is committed: the service is active, the store is open, the
+/// technician is active, and the day is not full without `line_id` (its own line, when it is moved).
+#[must_use]
+pub fn appointment_stands(line: &Line, line_id: &str, max_per_day: Option<i64>) -> Statement {
+    sql!(
+        "INSERT INTO precondition (name, ok) VALUES
+            ('service_bookable', EXISTS (SELECT 1 FROM service WHERE id = ?1 AND status = 'active')),
+            ('store_open', EXISTS (SELECT 1 FROM store WHERE id = ?2 AND status = 'open')),
+            ('technician_active',
+                EXISTS (SELECT 1 FROM technician WHERE id = ?3 AND status = 'active')),
+            ('daily_limit', ?5 IS NULL OR (SELECT count(*) FROM order_line WHERE service_id = ?1
+                AND store_id = ?2 AND date = ?4 AND status = 'live' AND id <> ?6) < ?5)",
+        line.service_id,
+        line.store_id,
+        line.technician_id,
+        line.date,
+        max_per_day,
+        line_id
+    )
+}
+
+/// A line as it is written.
+pub struct Line<'a> {
+    /// The service.
+    pub service_id: &'a Id,
+    /// The store.
+    pub store_id: &'a Id,
+    /// The technician.
+    pub technician_id: &'a Id,
+    /// The claim in the technician's calendar.
+    pub claim_id: &'a str,
+    /// Service time, UTC milliseconds.
+    pub start_at: i64,
+    /// Its end.
+    pub end_at: i64,
+    /// With buffers.
+    pub block_start: i64,
+    /// Their end.
+    pub block_end: i64,
+    /// The store's business date of the start.
+    pub date: NaiveDate,
+}
+
+/// An order as it is written.
+pub struct Order<'a> {
+    /// Its id.
+    pub id: &'a Id,
+    /// Whose, when known.
+    pub member_id: Option<&'a Id>,
+    /// `direct`.
+    pub mode: &'a str,
+    /// `at_store`.
+    pub payment: &'a str,
+    /// In fen.
+    pub total_fen: i64,
+    /// To be paid now, in fen.
+    pub due_fen: i64,
+    /// JSON of the price's parts.
+    pub price_parts: &'a str,
+    /// Least minutes before the start for the member to change it.
+    pub change_notice_minutes: i64,
+    /// Who comes.
+    pub contact_name: &'a str,
+    /// Their phone.
+    pub contact_phone: &'a str,
+    /// What they wish.
+    pub note: &'a str,
+    /// UTC milliseconds.
+    pub now: i64,
+}
+
+/// Writes a confirmed order with its one line; the line's id is `line_id`.
+#[must_use]
+pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2] {
+    [
+        sql!(
+            "INSERT INTO orders (id, member_id, store_id, service_id, status, mode, payment, total_fen,
+                due_fen, price_parts, change_notice_minutes, contact_name, contact_phone, note,
+                technician_id, start_at, created_at, updated_at)
+             VALUES (?1, ?2, ?3, ?4, 'confirmed', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
+                ?16, ?16)",
+            order.id,
+            order.member_id,
+            line.store_id,
+            line.service_id,
+            order.mode,
+            order.payment,
+            order.total_fen,
+            order.due_fen,
+            order.price_parts,
+            order.change_notice_minutes,
+            order.contact_name,
+            order.contact_phone,
+            order.note,
+            line.technician_id,
+            line.start_at,
+            order.now
+        ),
+        sql!(
+            "INSERT INTO order_line (id, order_id, kind, store_id, service_id, technician_id, claim_id,
+                start_at, end_at, block_start, block_end, date, status, price_fen)
+             VALUES (?1, ?2, 'appointment', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'live', ?12)",
+            line_id,
+            order.id,
+            line.store_id,
+            line.service_id,
+            line.technician_id,
+            line.claim_id,
+            line.start_at,
+            line.end_at,
+            line.block_start,
+            line.block_end,
+            line.date,
+            order.total_fen
+        ),
+    ]
+}
+
+/// Moves a line, if the order is confirmed and at the version that was read (raises `order_version`).
+#[must_use]
+pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64) -> [Statement; 3] {
+    [
+        crate::d1::precondition(
+            "order_version",
+            "SELECT 1 FROM orders WHERE id = ?1 AND version = ?2 AND status = 'confirmed'",
+            vec![order_id.into(), version.into()],
+        ),
+        sql!(
+            "UPDATE orders SET technician_id = ?2, start_at = ?3, version = version + 1, updated_at = ?4
+             WHERE id = ?1",
+            order_id,
+            to.technician_id,
+            to.start_at,
+            now
+        ),
+        sql!(
+            "UPDATE order_line SET technician_id = ?2, claim_id = ?3, start_at = ?4, end_at = ?5,
+                block_start = ?6, block_end = ?7, date = ?8, version = version + 1 WHERE id = ?1",
+            line_id,
+            to.technician_id,
+            to.claim_id,
+            to.start_at,
+            to.end_at,
+            to.block_start,
+            to.block_end,
+            to.date
+        ),
+    ]
+}
+
+/// The technician, if active and working in the store, with the store's clock: for a block.
+#[must_use]
+pub fn technician_in_store(technician_id: &Id, store_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_quote(store.time_zone) AS json FROM technician_store ts
+         JOIN technician t ON t.id = ts.technician_id JOIN store ON store.id = ts.store_id
+         WHERE ts.technician_id = ?1 AND ts.store_id = ?2 AND t.status = 'active'",
+        technician_id,
+        store_id
+    )
+}
+
+/// Writes a block.
+#[must_use]
+pub fn insert_block(
+    id: &str,
+    technician_id: &Id,
+    store_id: &Id,
+    (start_at, end_at): (i64, i64),
+    reason: &str,
+    staff_id: &Id,
+    now: i64,
+) -> Statement {
+    sql!(
+        "INSERT INTO block (id, technician_id, store_id, start_at, end_at, reason, status, made_by,
+            created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'live', ?7, ?8)",
+        id,
+        technician_id,
+        store_id,
+        start_at,
+        end_at,
+        reason,
+        staff_id,
+        now
+    )
+}
+
+/// A block with its state.
+#[must_use]
+pub fn block(id: &Id) -> Statement {
+    sql!(
+        "SELECT json_object('technician_id', technician_id, 'store_id', store_id, 'status', status)
+            AS json FROM block WHERE id = ?1",
+        id
+    )
+}
+
+/// Takes a block away.
+#[must_use]
+pub fn remove_block(id: &Id) -> Statement {
+    sql!("UPDATE block SET status = 'removed' WHERE id = ?1 AND status = 'live'", id)
+}
+
+/// The member's name and phone, if active.
+#[must_use]
+pub fn contact_of_member(id: &Id) -> Statement {
+    sql!(
+        "SELECT json_object('name', nickname, 'phone', coalesce(phone, '')) AS json
+         FROM member WHERE id = ?1 AND status = 'active'",
+        id
+    )
+}
+
+/// Answers a row when a line or a block stands on the claim.
+#[must_use]
+pub fn stands_on_claim(claim_id: &str) -> Statement {
+    sql!(
+        "SELECT 'true' AS json FROM order_line WHERE claim_id = ?1
+         UNION ALL SELECT 'true' FROM block WHERE id = ?1",
+        claim_id
+    )
+}
+
+/// An order that is to be moved, with the line.
+#[must_use]
+pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_object('member_id', o.member_id, 'store_id', o.store_id, 'status', o.status,
+            'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
+            'technician_id', l.technician_id, 'claim_id', l.claim_id, 'start_at', l.start_at,
+            'quantity', 1) AS json
+         FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",
+        order_id,
+        line_id
+    )
+}

@@ -1,0 +1,245 @@
+//! Moving an appointment, to another time or another technician.
+//!
+//! The new time is held beside the old one; the commit moves the line from one claim to the other, and
+//! the confirm that follows releases the old claim in the same step as it confirms the new one. A move
+//! that fails anywhere leaves the old time as it was: its hold is given back or expires.
+
+use axum::response::Response;
+use http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+use zhundian_domain::calendar::{ClaimKind, ClaimSpec, Refusal};
+use zhundian_domain::order::{Event, Status, apply};
+
+use crate::auth::caller::{Staff, TokenMember};
+use crate::auth::permission::Permission;
+use crate::booking::book::{OrderAnswer, dates_around, line};
+use crate::booking::claim::{self, Holding, Operator};
+use crate::booking::offer::Row;
+use crate::booking::queries::{self, Asked};
+use crate::calendars;
+use crate::d1::DbError;
+use crate::error::{Answer, Code, Problem};
+use crate::http::extract::{Operation, PathId};
+use crate::http::fields::{Id, Instant, Int};
+use crate::http::limits::{self, Limiter};
+use crate::http::{Ctx, respond};
+use crate::order::{self, refused};
+use crate::outbox::{self, Message};
+
+/// Where to move an appointment.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reschedule {
+    line_id: Id,
+    start_at: Instant,
+    /// The same one when absent.
+    technician_id: Option<Id>,
+    /// The order's version that was looked at: an order that has changed since is not moved.
+    version: Option<Int<1, 1_000_000_000>>,
+}
+
+/// Move an appointment
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/reschedule", tag = "booking", operation_id = "reschedule",
+    params(
+        ("id" = Id, Path, description = "The order"),
+        ("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$"),
+    ),
+    request_body = Reschedule,
+    responses((status = 200, description = "Moved", body = OrderAnswer)),
+)]
+pub async fn reschedule_as_member(
+    ctx: Ctx,
+    member: TokenMember,
+    PathId(order_id): PathId,
+    operation: Operation<Reschedule>,
+) -> Answer<Response> {
+    limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
+    let operator = Operator::new(format!("member:{}", member.id), &operation);
+    reschedule(&ctx, Mover::Member(member), operator, &order_id, operation.body).await
+}
+
+/// Move a customer's appointment
+#[utoipa::path(
+    post, path = "/api/v1/staff/orders/{id}/reschedule", tag = "booking", operation_id = "staff_reschedule",
+    params(
+        ("id" = Id, Path, description = "The order"),
+        ("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$"),
+    ),
+    request_body = Reschedule,
+    responses((status = 200, description = "Moved", body = OrderAnswer)),
+)]
+pub async fn reschedule_as_staff(
+    ctx: Ctx,
+    staff: Staff,
+    PathId(order_id): PathId,
+    operation: Operation<Reschedule>,
+) -> Answer<Response> {
+    let operator = Operator::new(format!("staff:{}", staff.id), &operation);
+    reschedule(&ctx, Mover::Staff(staff), operator, &order_id, operation.body).await
+}
+
+enum Mover {
+    Member(TokenMember),
+    Staff(Staff),
+}
+
+#[derive(Deserialize)]
+struct ToMove {
+    member_id: Option<Id>,
+    store_id: Id,
+    status: Status,
+    version: i64,
+    change_notice_minutes: i64,
+    technician_id: Id,
+    claim_id: String,
+    start_at: i64,
+    quantity: u16,
+}
+
+async fn reschedule(
+    ctx: &Ctx,
+    mover: Mover,
+    operator: Operator,
+    order_id: &Id,
+    wish: Reschedule,
+) -> Answer<Response> {
+    let db = ctx.db()?;
+    let (from, until) = dates_around(wish.start_at);
+    let asked = Asked::Line { line_id: &wish.line_id, technician_id: wish.technician_id.as_ref() };
+    let mut reads = vec![
+        operator.stored(),
+        queries::order_to_move(order_id, &wish.line_id),
+        queries::offer(&asked, from, until, false),
+    ];
+    let by_staff = matches!(mover, Mover::Staff(_));
+    if let Mover::Member(member) = &mover {
+        reads.push(member.check());
+    }
+    let rows = db.read(reads).await?;
+    let known: Option<ToMove> = rows.first(1)?;
+    let found = || known.ok_or_else(|| Problem::from(Code::NotFound));
+    let (actor, known) = match mover {
+        Mover::Member(member) => {
+            let id = member.checked(&rows, 3)?.id;
+            let known = found()?;
+            // Somebody else's order is as if it were not there.
+            if known.member_id.as_ref() != Some(&id) {
+                return Err(Code::NotFound.into());
+            }
+            (order::Actor::Member(id), known)
+        }
+        Mover::Staff(staff) => {
+            let known = found()?;
+            staff.require(Permission::BookingWrite, &known.store_id)?;
+            (order::Actor::Staff(staff.id), known)
+        }
+    };
+    if let Some(answer) = operator.replay(&rows, 0)? {
+        return Ok(answer);
+    }
+    if wish.version.is_some_and(|version| version.get() != known.version) {
+        return Err(Code::OrderChanged.into());
+    }
+    let notice_minutes = known.change_notice_minutes;
+    let event = match actor {
+        order::Actor::Member(_) => Event::MovedByMember { now: ctx.now, start_at: known.start_at, notice_minutes },
+        _ => Event::MovedByStaff,
+    };
+    apply(known.status, event).map_err(refused)?;
+    let offer = rows.one::<Row>(2)?.into_offer()?;
+    offer.require_open()?;
+    let Some(technician) = offer.technicians.first() else {
+        return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
+    };
+    let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
+    let same_technician = *technician.id() == known.technician_id;
+    if same_technician && start.ms() == known.start_at {
+        let view = order::detail_view(ctx, order_id).await?;
+        return Ok(respond::json_bytes(StatusCode::OK, text(view)?.into_bytes()));
+    }
+
+    let (service, block) =
+        offer.shape().at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
+    let spec = ClaimSpec {
+        id: ctx.new_id()?.to_string(),
+        op: operator.op(),
+        store_id: offer.store.id.to_string(),
+        kind: ClaimKind::Appointment,
+        service,
+        block,
+        quantity: known.quantity,
+        replaces: same_technician.then(|| known.claim_id.clone()),
+    };
+    let calendar = calendars::technician(technician.id());
+    let held = match claim::hold(ctx, &calendar, &spec).await? {
+        Holding::Held(held) => held,
+        Holding::Refused(refusal, days) => {
+            let code = match refusal {
+                Refusal::Taken => Code::SlotTaken,
+                Refusal::OutsideWorkingTime => Code::OutsideHours,
+                // What it should replace is gone: somebody else has moved or cancelled it.
+                Refusal::Released => return Err(Code::OrderChanged.into()),
+                Refusal::Malformed => return Err(Problem::internal("a hold of ours was malformed")),
+            };
+            let fresh = [(technician.id().clone(), days)];
+            let alternatives = claim::alternatives(ctx, &offer, start, by_staff, &fresh);
+            return Err(Problem::from(code).at("start_at").and("alternatives", alternatives));
+        }
+    };
+
+    let spec = held.claim.spec.clone();
+    let to = line(&offer, technician.id(), &spec, date);
+    let mut messages = vec![outbox::Row::new(
+        ctx,
+        Message::Confirm {
+            calendar: calendar.clone(),
+            spec: spec.clone(),
+            written: held.days.iter().map(Into::into).collect(),
+            order_id: Some(order_id.clone()),
+        },
+    )?];
+    if !same_technician {
+        let old = calendars::technician(&known.technician_id);
+        let release = Message::Release { calendar: old, claim_id: known.claim_id.clone() };
+        messages.push(outbox::Row::new(ctx, release)?);
+    }
+    let mut view = order::detail_view(ctx, order_id).await?;
+    view.moved(&wish.line_id, &to, &technician.1, offer.store.time_zone);
+    let response = text(view)?;
+    let detail = serde_json::json!({
+        "from": known.start_at, "from_technician_id": known.technician_id,
+        "start_at": to.start_at, "technician_id": to.technician_id,
+    });
+    let mut statements = vec![
+        operator.store(StatusCode::OK, &response, ctx.now),
+        queries::appointment_stands(&to, wish.line_id.as_str(), offer.service.max_per_day),
+    ];
+    statements.extend(queries::move_line(order_id, known.version, &wish.line_id, &to, ctx.now));
+    statements.push(order::queries::insert_event(&ctx.new_id()?, order_id, ctx.now, "moved", &actor, &detail));
+    for row in &messages {
+        statements.push(row.insert(ctx)?);
+    }
+    statements.push(calendars::write_days(&calendar, &held.days)?);
+    match db.batch(statements).await {
+        Ok(_) => {
+            outbox::deliver_soon(ctx, messages).await;
+            Ok(respond::json_bytes(StatusCode::OK, response.into_bytes()))
+        }
+        Err(error) if error.is_constraint("idempotency_actor") => {
+            let answer = operator.replay_now(ctx).await?;
+            claim::give_back_unless_committed(ctx, held).await;
+            Ok(answer)
+        }
+        Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
+        Err(error) => {
+            claim::give_back(ctx, held).await;
+            Err(error.into())
+        }
+    }
+}
+
+fn text(order: order::view::Order) -> Answer<String> {
+    serde_json::to_string(&OrderAnswer { order }).map_err(Problem::internal)
+}

@@ -1,0 +1,176 @@
+//! Compares each technician's calendar object with D1, repairs towards the authority, and counts what
+//! it found (I3). The counts should stay at zero.
+//!
+//! The object is read first and D1 after it, so a claim seen confirmed has its line committed; a line
+//! younger than the reading is left to the next run, and so is a claim that the outbox still has
+//! something to do with.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
+use zhundian_domain::calendar::{Claim, ClaimKind, ClaimSpec, ClaimState};
+use zhundian_domain::time::{DayBits, DayRange, Interval, Tick, UtcDay};
+use zhundian_durable_objects::calls::{Claims, Confirm, Free, HORIZON_DAYS, Release};
+
+use crate::calendars;
+use crate::error::{Answer, Problem};
+use crate::http::Ctx;
+use crate::http::context::now_ms;
+use crate::http::fields::Id;
+use crate::jobs::{Done, queries};
+
+/// Technicians looked at in one run.
+const TECHNICIANS: u32 = 40;
+/// A line this young may have its confirm still on the way.
+const GRACE_MS: i64 = 60_000;
+
+#[derive(Deserialize)]
+struct Line {
+    id: String,
+    claim_id: String,
+    order_id: Option<Id>,
+    store_id: String,
+    start_at: i64,
+    end_at: i64,
+    block_start: i64,
+    block_end: i64,
+    changed_at: i64,
+}
+
+/// One run, from the technician after `watermark` on.
+pub async fn run(ctx: &Ctx, watermark: String, until: i64) -> Answer<Done> {
+    let technicians: Vec<Id> = ctx
+        .db()?
+        .first(queries::technicians_after(&watermark, TECHNICIANS))
+        .await?
+        .unwrap_or_default();
+    let (mut seen, mut found) = (0, 0);
+    let mut last = String::new();
+    for technician_id in &technicians {
+        if now_ms() > until {
+            break;
+        }
+        crate::catalog::windows::sync(ctx, technician_id).await?;
+        found += audit(ctx, technician_id).await?;
+        seen += 1;
+        technician_id.as_str().clone_into(&mut last);
+    }
+    // After the last technician the next run begins again.
+    let whole = seen == technicians.len() && technicians.len() < TECHNICIANS as usize;
+    let watermark = if whole { String::new() } else { last };
+    Ok(Done { outcome: format!("{seen} calendars, {found} off"), watermark })
+}
+
+async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
+    let calendar = calendars::technician(technician_id);
+    let read_at = now_ms();
+    let today = UtcDay::of_ms(read_at);
+    let days = DayRange { from: today, until: UtcDay(today.0 + HORIZON_DAYS - 1) };
+    let interval = days.interval().ok_or_else(|| Problem::internal("no days"))?;
+    let claims = claims(ctx, &calendar, interval).await?;
+    let free = ctx.calendars().call(&calendar, &Free { days }).await?;
+
+    let reads = vec![
+        queries::lines(technician_id, interval.start.ms(), interval.end.ms()),
+        queries::pending_claims(&calendar),
+        queries::projection(&calendar, today.0, days.until.0),
+    ];
+    let rows = ctx.db()?.read(reads).await?;
+    let lines: Vec<Line> = rows.one(0)?;
+    let pending: HashSet<String> = rows.one(1)?;
+    let written: Vec<(String, UtcDay, DayBits, i64)> = rows.one(2)?;
+
+    let mut found = 0;
+    let mut statements = Vec::new();
+
+    // Lines and blocks without a confirmed claim.
+    let confirmed: HashMap<&str, &Claim> = claims
+        .iter()
+        .filter(|claim| claim.state == ClaimState::Confirmed)
+        .map(|claim| (claim.spec.id.as_str(), claim))
+        .collect();
+    for line in &lines {
+        let known = confirmed.contains_key(line.claim_id.as_str());
+        let settled = line.changed_at < read_at - GRACE_MS && !pending.contains(&line.claim_id);
+        if known || !settled {
+            continue;
+        }
+        found += 1;
+        statements.push(queries::count_drift("line_without_claim", read_at, &line.id));
+        if let Some(spec) = line.spec() {
+            let call = Confirm { spec, written: Vec::new() };
+            let reply = ctx.calendars().call(&calendar, &call).await?;
+            statements.push(calendars::write_days(&calendar, &reply.days)?);
+        }
+    }
+
+    // Confirmed claims without a line or block.
+    let live: HashSet<&str> = lines.iter().map(|line| line.claim_id.as_str()).collect();
+    for claim in confirmed.values() {
+        let id = claim.spec.id.as_str();
+        if live.contains(id) || pending.contains(id) {
+            continue;
+        }
+        found += 1;
+        statements.push(queries::count_drift("claim_without_line", read_at, id));
+        let reply = ctx.calendars().call(&calendar, &Release { claim_id: id.to_owned() }).await?;
+        statements.push(calendars::write_days(&calendar, &reply.days)?);
+    }
+
+    // The projection: a day that says something else at the same version or a later one was written
+    // wrong; one at an earlier version is on its way and is only brought along.
+    let written: HashMap<(&str, UtcDay), (&DayBits, i64)> =
+        written.iter().map(|(store, day, free, version)| ((store.as_str(), *day), (free, *version))).collect();
+    let behind: Vec<_> = free
+        .days
+        .iter()
+        .filter(|day| written.get(&(day.store_id.as_str(), day.day)).is_none_or(|(free, _)| **free != day.free))
+        .cloned()
+        .collect();
+    let wrong = behind.iter().filter(|day| {
+        written.get(&(day.store_id.as_str(), day.day)).is_some_and(|(_, version)| *version >= day.version)
+    });
+    let wrong = u32::try_from(wrong.count()).unwrap_or(u32::MAX);
+    if wrong > 0 {
+        found += wrong;
+        statements.push(queries::count_drift("projection", read_at, &calendar));
+        statements.push(queries::forget_projection(&calendar));
+        statements.push(calendars::write_days(&calendar, &free.days)?);
+    } else if !behind.is_empty() {
+        statements.push(calendars::write_days(&calendar, &behind)?);
+    }
+    if !statements.is_empty() {
+        ctx.db()?.batch(statements).await?;
+    }
+    Ok(found)
+}
+
+async fn claims(ctx: &Ctx, calendar: &str, interval: Interval) -> Answer<Vec<Claim>> {
+    let mut claims: Vec<Claim> = Vec::new();
+    let mut after = None;
+    loop {
+        let reply = ctx.calendars().call(calendar, &Claims { interval, after }).await?;
+        after = reply.claims.last().map(|last| (last.spec.block.start.ms(), last.spec.id.clone()));
+        claims.extend(reply.claims);
+        if !reply.more || after.is_none() {
+            return Ok(claims);
+        }
+    }
+}
+
+impl Line {
+    /// The claim that the line should have.
+    fn spec(&self) -> Option<ClaimSpec> {
+        let interval = |start, end| Interval::new(Tick::from_ms(start)?, Tick::from_ms(end)?);
+        Some(ClaimSpec {
+            id: self.claim_id.clone(),
+            op: format!("audit-{}", self.claim_id),
+            store_id: self.store_id.clone(),
+            kind: if self.order_id.is_some() { ClaimKind::Appointment } else { ClaimKind::Block },
+            service: interval(self.start_at, self.end_at)?,
+            block: interval(self.block_start, self.block_end)?,
+            quantity: 1,
+            replaces: None,
+        })
+    }
+}

@@ -1,0 +1,150 @@
+//! The SQL of the jobs.
+
+use crate::d1::Statement;
+use crate::http::fields::Id;
+use crate::sql;
+
+/// How long an answer is stored: longer than any client retries.
+const ANSWERS_MS: i64 = 7 * 86_400_000;
+/// How long the counts of sign-in codes are kept: past the day that they count.
+const CODES_MS: i64 = 2 * 86_400_000;
+/// Days of the past that stay projected.
+const PAST_DAYS: i64 = 7;
+/// Rows of a kind deleted in one run.
+const EXPIRE_ROWS: i64 = 5_000;
+
+/// How far a job has come.
+#[must_use]
+pub fn watermark(name: &str) -> Statement {
+    sql!("SELECT json_quote(watermark) AS json FROM job WHERE name = ?1", name)
+}
+
+/// Records a run.
+#[must_use]
+pub fn record(name: &str, started: i64, finished: i64, outcome: &str, watermark: &str, ok: bool) -> Statement {
+    sql!(
+        "INSERT INTO job (name, watermark, started_at, finished_at, outcome, runs, failures)
+         VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)
+         ON CONFLICT (name) DO UPDATE SET watermark = excluded.watermark,
+            started_at = excluded.started_at, finished_at = excluded.finished_at,
+            outcome = excluded.outcome, runs = runs + 1, failures = failures + excluded.failures",
+        name,
+        watermark,
+        started,
+        finished,
+        outcome,
+        !ok
+    )
+}
+
+/// Deletes what nobody needs any more.
+#[must_use]
+pub fn expire(now: i64) -> [Statement; 3] {
+    [
+        sql!(
+            "DELETE FROM idempotency WHERE (actor, key) IN (SELECT actor, key FROM idempotency
+                WHERE created_at < ?1 ORDER BY created_at LIMIT ?2)",
+            now - ANSWERS_MS,
+            EXPIRE_ROWS
+        ),
+        sql!(
+            "DELETE FROM sign_in_code WHERE (audience, phone) IN (SELECT audience, phone
+                FROM sign_in_code WHERE sent_at < ?1 ORDER BY sent_at LIMIT ?2)",
+            now - CODES_MS,
+            EXPIRE_ROWS
+        ),
+        sql!(
+            "DELETE FROM calendar_day WHERE (store_id, calendar, day) IN (SELECT store_id, calendar, day
+                FROM calendar_day WHERE day < ?1 ORDER BY day LIMIT ?2)",
+            now.div_euclid(86_400_000) - PAST_DAYS,
+            EXPIRE_ROWS
+        ),
+    ]
+}
+
+/// Technicians by id, after one.
+#[must_use]
+pub fn technicians_after(id: &str, limit: u32) -> Statement {
+    sql!(
+        "SELECT json_group_array(id) AS json FROM (
+            SELECT id FROM technician WHERE id > ?1 ORDER BY id LIMIT ?2)",
+        id,
+        limit
+    )
+}
+
+/// A technician's live lines and blocks whose blocks touch an interval.
+#[must_use]
+pub fn lines(technician_id: &Id, from: i64, until: i64) -> Statement {
+    sql!(
+        "SELECT json_group_array(json_object('id', id, 'claim_id', claim_id, 'order_id', order_id,
+            'store_id', store_id, 'start_at', start_at, 'end_at', end_at, 'block_start', block_start,
+            'block_end', block_end, 'changed_at', changed_at)) AS json
+         FROM (
+            SELECT l.id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
+                l.block_end, o.updated_at AS changed_at
+            FROM order_line l JOIN orders o ON o.id = l.order_id
+            WHERE l.technician_id = ?1 AND l.status = 'live'
+                AND l.start_at > ?2 - 86400000 AND l.start_at < ?3 + 86400000
+                AND l.block_end > ?2 AND l.block_start < ?3
+            UNION ALL
+            SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at FROM block
+            WHERE technician_id = ?1 AND status = 'live' AND start_at > ?2 - 86400000
+                AND start_at < ?3 AND end_at > ?2)",
+        technician_id,
+        from,
+        until
+    )
+}
+
+/// Claims that the outbox still has something to do with.
+#[must_use]
+pub fn pending_claims(calendar: &str) -> Statement {
+    sql!(
+        "SELECT json_group_array(claim) AS json FROM (
+            SELECT payload ->> '$.spec.id' AS claim FROM outbox
+                WHERE dead = 0 AND topic = 'confirm' AND payload ->> 'calendar' = ?1
+            UNION SELECT payload ->> '$.spec.replaces' FROM outbox
+                WHERE dead = 0 AND topic = 'confirm' AND payload ->> 'calendar' = ?1
+                AND payload ->> '$.spec.replaces' IS NOT NULL
+            UNION SELECT payload ->> 'claim_id' FROM outbox
+                WHERE dead = 0 AND topic = 'release' AND payload ->> 'calendar' = ?1)",
+        calendar
+    )
+}
+
+/// The projection of a calendar over days.
+#[must_use]
+pub fn projection(calendar: &str, from: i64, until: i64) -> Statement {
+    sql!(
+        "SELECT json_group_array(json_array(d.store_id, d.day, d.free, d.version)) AS json
+         FROM store s JOIN calendar_day d
+            ON d.store_id = s.id AND d.calendar = ?1 AND d.day >= ?2 AND d.day < ?3",
+        calendar,
+        from,
+        until
+    )
+}
+
+/// Forgets a projection that was written wrong, so that the right one can be written whatever its
+/// version.
+#[must_use]
+pub fn forget_projection(calendar: &str) -> Statement {
+    sql!(
+        "DELETE FROM calendar_day WHERE calendar = ?1 AND store_id IN (SELECT id FROM store)",
+        calendar
+    )
+}
+
+/// Counts something that was found off.
+#[must_use]
+pub fn count_drift(kind: &str, at: i64, detail: &str) -> Statement {
+    sql!(
+        "INSERT INTO drift (kind, count, last_at, last_detail) VALUES (?1, 1, ?2, ?3)
+         ON CONFLICT (kind) DO UPDATE SET count = count + 1, last_at = excluded.last_at,
+            last_detail = excluded.last_detail",
+        kind,
+        at,
+        detail
+    )
+}

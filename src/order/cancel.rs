@@ -1,0 +1,119 @@
+//! Giving an order up: D1 first, then the calendar by the outbox.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+use zhundian_domain::order::{Event, Status, apply};
+
+use crate::auth::caller::{Member, Staff};
+use crate::auth::permission::Permission;
+use crate::booking::book::OrderAnswer;
+use crate::calendars;
+use crate::error::{Answer, Code, Problem};
+use crate::http::extract::{Body, PathId};
+use crate::http::fields::{Id, Text};
+use crate::http::limits::{self, Limiter};
+use crate::http::{Ctx, Json};
+use crate::order::{self, Actor, queries, refused};
+use crate::outbox::{self, Message};
+
+/// Why an order is given up.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Cancel {
+    reason: Option<Text<0, 200>>,
+}
+
+#[derive(Deserialize)]
+struct ToCancel {
+    member_id: Option<Id>,
+    store_id: Id,
+    status: Status,
+    version: i64,
+    change_notice_minutes: i64,
+    start_at: i64,
+    lines: Vec<(Id, String)>,
+}
+
+/// Cancel one of one's own orders
+///
+/// Cancelling one that is cancelled already answers it as it is.
+#[utoipa::path(
+    post, path = "/api/v1/orders/{id}/cancel", tag = "orders", operation_id = "cancel",
+    params(("id" = Id, Path, description = "The order")), request_body = Cancel,
+    responses((status = 200, description = "Cancelled", body = OrderAnswer)),
+)]
+pub async fn cancel_as_member(
+    ctx: Ctx,
+    member: Member,
+    PathId(id): PathId,
+    Body(wish): Body<Cancel>,
+) -> Answer<Json<OrderAnswer>> {
+    limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
+    let known = read(&ctx, &id).await?;
+    if known.member_id.as_ref() != Some(&member.id) {
+        return Err(Code::NotFound.into());
+    }
+    let event = Event::CancelledByMember {
+        now: ctx.now,
+        start_at: known.start_at,
+        notice_minutes: known.change_notice_minutes,
+    };
+    cancel(&ctx, &id, known, event, &Actor::Member(member.id), wish.reason).await
+}
+
+/// Cancel a customer's order
+///
+/// Cancelling one that is cancelled already answers it as it is.
+#[utoipa::path(
+    post, path = "/api/v1/staff/orders/{id}/cancel", tag = "orders", operation_id = "staff_cancel",
+    params(("id" = Id, Path, description = "The order")), request_body = Cancel,
+    responses((status = 200, description = "Cancelled", body = OrderAnswer)),
+)]
+pub async fn cancel_as_staff(
+    ctx: Ctx,
+    staff: Staff,
+    PathId(id): PathId,
+    Body(wish): Body<Cancel>,
+) -> Answer<Json<OrderAnswer>> {
+    let known = read(&ctx, &id).await?;
+    staff.require(Permission::BookingWrite, &known.store_id)?;
+    cancel(&ctx, &id, known, Event::CancelledByStaff, &Actor::Staff(staff.id), wish.reason).await
+}
+
+async fn read(ctx: &Ctx, id: &Id) -> Answer<ToCancel> {
+    ctx.db()?.first(queries::to_cancel(id)).await?.ok_or_else(|| Problem::from(Code::NotFound))
+}
+
+async fn cancel(
+    ctx: &Ctx,
+    id: &Id,
+    known: ToCancel,
+    event: Event,
+    actor: &Actor,
+    reason: Option<Text<0, 200>>,
+) -> Answer<Json<OrderAnswer>> {
+    let mut view = order::detail_view(ctx, id).await?;
+    if known.status == Status::Cancelled {
+        return Ok(Json(OrderAnswer { order: view }));
+    }
+    apply(known.status, event).map_err(refused)?;
+    let rows = known
+        .lines
+        .into_iter()
+        .map(|(technician_id, claim_id)| {
+            let calendar = calendars::technician(&technician_id);
+            outbox::Row::new(ctx, Message::Release { calendar, claim_id })
+        })
+        .collect::<Answer<Vec<_>>>()?;
+    let reason = reason.unwrap_or_default();
+    let detail = serde_json::json!({ "reason": reason.as_str() });
+    let mut statements: Vec<_> = queries::cancel(id, known.version, ctx.now).into();
+    statements.push(queries::insert_event(&ctx.new_id()?, id, ctx.now, "cancelled", actor, &detail));
+    for row in &rows {
+        statements.push(row.insert(ctx)?);
+    }
+    ctx.db()?.batch(statements).await?;
+    outbox::deliver_soon(ctx, rows).await;
+    view.cancelled();
+    Ok(Json(OrderAnswer { order: view }))
+}

@@ -1,0 +1,96 @@
+//! One order with its timeline.
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::auth::caller::{Member, Staff};
+use crate::auth::permission::Permission;
+use crate::error::{Answer, Code, Problem};
+use crate::http::extract::PathId;
+use crate::http::fields::{At, Id};
+use crate::http::{Ctx, Json};
+use crate::order::{queries, view};
+
+/// An order and what happened to it.
+#[derive(Serialize, ToSchema)]
+pub struct Detail {
+    /// The order.
+    order: view::Order,
+    /// What happened to it, oldest first.
+    timeline: Vec<Event>,
+}
+
+/// Something that happened to an order.
+#[derive(Serialize, ToSchema)]
+pub struct Event {
+    /// When.
+    at: At,
+    /// `booked`, `moved`, `cancelled`, `claim_lost`.
+    kind: String,
+    /// `member`, `staff` or `system`.
+    actor_kind: String,
+    /// Who, when it is somebody.
+    actor_id: Option<Id>,
+    /// Their name, as far as known.
+    actor_name: Option<String>,
+    /// What exactly: instants in UTC milliseconds, ids, a reason.
+    #[schema(value_type = Object)]
+    detail: Value,
+}
+
+#[derive(Deserialize)]
+struct EventRow {
+    at: i64,
+    kind: String,
+    actor_kind: String,
+    actor_id: Option<Id>,
+    actor_name: Option<String>,
+    detail: Value,
+}
+
+/// One of one's own orders
+#[utoipa::path(
+    get, path = "/api/v1/orders/{id}", tag = "orders", operation_id = "order",
+    params(("id" = Id, Path, description = "The order")),
+    responses((status = 200, description = "The order", body = Detail)),
+)]
+pub async fn detail_as_member(ctx: Ctx, member: Member, PathId(id): PathId) -> Answer<Json<Detail>> {
+    let detail = detail(&ctx, &id).await?;
+    if detail.order.member_id() == Some(&member.id) { Ok(Json(detail)) } else { Err(Code::NotFound.into()) }
+}
+
+/// An order of one's stores
+#[utoipa::path(
+    get, path = "/api/v1/staff/orders/{id}", tag = "orders", operation_id = "staff_order",
+    params(("id" = Id, Path, description = "The order")),
+    responses((status = 200, description = "The order", body = Detail)),
+)]
+pub async fn detail_as_staff(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<Json<Detail>> {
+    let detail = detail(&ctx, &id).await?;
+    let own = staff.technician_id.as_ref() == Some(detail.order.technician_id());
+    let permission = if own { Permission::BookingReadOwn } else { Permission::BookingRead };
+    staff.require(permission, detail.order.store_id())?;
+    Ok(Json(detail))
+}
+
+async fn detail(ctx: &Ctx, id: &Id) -> Answer<Detail> {
+    let rows = ctx.db()?.read(vec![queries::order(id), queries::timeline(id)]).await?;
+    let row: view::Row = rows.first(0)?.ok_or_else(|| Problem::from(Code::NotFound))?;
+    let order = row.into_view();
+    let zone = chrono_tz::Asia::Shanghai;
+    let timeline = rows.one::<Vec<EventRow>>(1)?.into_iter().map(|event| into_event(zone, event)).collect();
+    Ok(Detail { order, timeline })
+}
+
+fn into_event(zone: Tz, event: EventRow) -> Event {
+    Event {
+        at: At::new(zone, event.at),
+        kind: event.kind,
+        actor_kind: event.actor_kind,
+        actor_id: event.actor_id,
+        actor_name: event.actor_name,
+        detail: event.detail,
+    }
+}

@@ -1,0 +1,228 @@
+//! The SQL of orders.
+
+use serde_json::Value;
+
+use crate::auth::caller::Scope;
+use crate::d1::{Param, Statement};
+use crate::http::fields::Id;
+use crate::order::Actor;
+use crate::sql;
+
+/// One order as [`super::view::Row`] reads it; `o` is the order.
+const VIEW: &str = "json_object('id', o.id, 'status', o.status, 'mode', o.mode, 'payment', o.payment,
+    'total_fen', o.total_fen, 'due_fen', o.due_fen, 'price', json(o.price_parts),
+    'member_id', o.member_id, 'store_id', o.store_id, 'service_id', o.service_id,
+    'contact_name', o.contact_name, 'contact_phone', o.contact_phone, 'note', o.note,
+    'change_notice_minutes', o.change_notice_minutes, 'technician_id', o.technician_id,
+    'start_at', o.start_at, 'version', o.version, 'created_at', o.created_at,
+    'store_name', (SELECT name FROM store WHERE id = o.store_id),
+    'time_zone', (SELECT time_zone FROM store WHERE id = o.store_id),
+    'lines', (SELECT json_group_array(json_object('id', l.id, 'kind', l.kind, 'status', l.status,
+        'service_id', l.service_id,
+        'service_name', (SELECT name FROM service WHERE id = l.service_id),
+        'technician_id', l.technician_id,
+        'technician_name', (SELECT name FROM technician WHERE id = l.technician_id),
+        'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen))
+        FROM order_line l WHERE l.order_id = o.id))";
+
+/// One order.
+#[must_use]
+pub fn order(id: &Id) -> Statement {
+    sql!(format!("SELECT {VIEW} AS json FROM orders o WHERE o.id = ?1"), id)
+}
+
+/// What happened to an order, oldest first.
+#[must_use]
+pub fn timeline(id: &Id) -> Statement {
+    sql!(
+        "SELECT json_group_array(json_object('at', at, 'kind', kind, 'actor_kind', actor_kind,
+            'actor_id', actor_id, 'actor_name', CASE actor_kind
+                WHEN 'staff' THEN (SELECT name FROM staff WHERE id = actor_id)
+                WHEN 'member' THEN (SELECT nickname FROM member WHERE id = actor_id) END,
+            'detail', json(detail))) AS json
+         FROM (SELECT * FROM order_event WHERE order_id = ?1 ORDER BY id LIMIT 500)",
+        id
+    )
+}
+
+/// Notes what happened to an order.
+#[must_use]
+pub fn insert_event(
+    id: &Id,
+    order_id: &Id,
+    at: i64,
+    kind: &str,
+    actor: &Actor,
+    detail: &Value,
+) -> Statement {
+    sql!(
+        "INSERT INTO order_event (id, order_id, at, kind, actor_kind, actor_id, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        id,
+        order_id,
+        at,
+        kind,
+        actor.kind(),
+        actor.id(),
+        detail.to_string()
+    )
+}
+
+/// Which orders to list, newest start first.
+#[derive(Default)]
+pub struct Filter<'a> {
+    /// A member's.
+    pub member_id: Option<&'a Id>,
+    /// A store's.
+    pub store_id: Option<&'a Id>,
+    /// A technician's.
+    pub technician_id: Option<&'a Id>,
+    /// Of a service.
+    pub service_id: Option<&'a Id>,
+    /// In a state.
+    pub status: Option<&'a str>,
+    /// Starting at or after, UTC milliseconds.
+    pub from: Option<i64>,
+    /// Starting before, UTC milliseconds.
+    pub until: Option<i64>,
+    /// In these stores alone: what the caller may see.
+    pub scope: Option<Scope>,
+    /// After the order with this start and id.
+    pub after: Option<(i64, String)>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// A page of orders and one more. Each of member, store and technician has an index that ends in
+/// (start, id), so a page costs its own rows, however long the history.
+#[must_use]
+pub fn list(filter: &Filter) -> Statement {
+    let mut params: Vec<Param> = Vec::new();
+    let mut terms: Vec<String> = Vec::new();
+    let mut term = |text: &str, param: Option<Param>| {
+        if let Some(param) = param {
+            params.push(param);
+            terms.push(text.replace('?', &format!("?{}", params.len())));
+        }
+    };
+    term("o.member_id = ?", filter.member_id.map(Into::into));
+    term("o.store_id = ?", filter.store_id.map(Into::into));
+    term("o.technician_id = ?", filter.technician_id.map(Into::into));
+    term("o.service_id = ?", filter.service_id.map(Into::into));
+    term("o.status = ?", filter.status.map(Into::into));
+    term("o.start_at >= ?", filter.from.map(Into::into));
+    term("o.start_at < ?", filter.until.map(Into::into));
+    let scope = filter.scope.as_ref().and_then(Scope::json);
+    term("o.store_id IN (SELECT value FROM json_each(?))", scope.map(Into::into));
+    if let Some((start, id)) = &filter.after {
+        let (at, before) = (params.len() + 1, params.len() + 2);
+        params.extend([Param::from(*start), Param::from(id)]);
+        terms.push(format!("o.start_at <= ?{at} AND (o.start_at < ?{at} OR o.id < ?{before})"));
+    }
+    params.push(Param::from(filter.limit + 1));
+    let limit = params.len();
+    let terms = if terms.is_empty() { "true".to_owned() } else { terms.join(" AND ") };
+    Statement::new(
+        format!(
+            "SELECT {VIEW} AS json FROM orders o WHERE {terms}
+             ORDER BY o.start_at DESC, o.id DESC LIMIT ?{limit}"
+        ),
+        params,
+    )
+}
+
+/// What cancelling needs to know.
+#[must_use]
+pub fn to_cancel(id: &Id) -> Statement {
+    sql!(
+        "SELECT json_object('member_id', member_id, 'store_id', store_id, 'status', status,
+            'version', version, 'change_notice_minutes', change_notice_minutes, 'start_at', start_at,
+            'lines', (SELECT json_group_array(json_array(technician_id, claim_id)) FROM order_line
+                WHERE order_id = orders.id AND status = 'live')) AS json
+         FROM orders WHERE id = ?1",
+        id
+    )
+}
+
+/// Cancels an order that is still as it was read (raises `order_version`).
+#[must_use]
+pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 3] {
+    [
+        crate::d1::precondition(
+            "order_version",
+            "SELECT 1 FROM orders WHERE id = ?1 AND version = ?2",
+            vec![id.into(), version.into()],
+        ),
+        sql!(
+            "UPDATE orders SET status = 'cancelled', version = version + 1, updated_at = ?2 WHERE id = ?1",
+            id,
+            now
+        ),
+        sql!("UPDATE order_line SET status = 'cancelled' WHERE order_id = ?1", id),
+    ]
+}
+
+/// The appointments and blocks of a store over an interval, by start.
+pub struct Day<'a> {
+    /// The store.
+    pub store_id: &'a Id,
+    /// One technician's alone.
+    pub technician_id: Option<&'a Id>,
+    /// Of one service alone.
+    pub service_id: Option<&'a Id>,
+    /// With one status alone.
+    pub status: Option<&'a str>,
+    /// Starting at or after.
+    pub from: i64,
+    /// Starting before.
+    pub until: i64,
+    /// After the item with this start and id.
+    pub after: Option<(i64, String)>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// Lists [`Day`], one more than its limit.
+#[must_use]
+pub fn day(day: &Day) -> Statement {
+    let (after_start, after_id) = day.after.as_ref().map_or((0, ""), |(at, id)| (*at, id.as_str()));
+    sql!(
+        "SELECT json_object('kind', kind, 'id', id, 'order_id', order_id, 'status', status,
+            'technician_id', technician_id,
+            'technician_name', (SELECT name FROM technician WHERE id = technician_id),
+            'service_id', service_id,
+            'service_name', (SELECT name FROM service WHERE id = service_id),
+            'start_at', start_at, 'end_at', end_at, 'customer', customer, 'phone', phone, 'note', note)
+            AS json
+         FROM (
+            SELECT 'appointment' AS kind, l.id, l.order_id, o.status, l.technician_id, l.service_id,
+                l.start_at, l.end_at, o.contact_name AS customer, o.contact_phone AS phone, o.note
+            FROM order_line l JOIN orders o ON o.id = l.order_id
+            WHERE l.store_id = ?1 AND l.start_at >= ?5 AND l.start_at < ?6
+                AND (?2 IS NULL OR l.technician_id = ?2) AND (?3 IS NULL OR l.service_id = ?3)
+                AND (?4 IS NULL OR o.status = ?4)
+            UNION ALL
+            SELECT 'block', b.id, NULL, 'blocked', b.technician_id, NULL, b.start_at, b.end_at, '', '',
+                b.reason
+            FROM block b WHERE b.store_id = ?1 AND b.start_at >= ?5 AND b.start_at < ?6
+                AND b.status = 'live' AND (?2 IS NULL OR b.technician_id = ?2) AND ?3 IS NULL
+                AND (?4 IS NULL OR ?4 = 'blocked'))
+         WHERE (start_at, id) > (CAST(?7 AS INTEGER), ?8)
+         ORDER BY start_at, id LIMIT ?9",
+        day.store_id,
+        day.technician_id,
+        day.service_id,
+        day.status,
+        day.from,
+        day.until,
+        after_start,
+        after_id,
+        day.limit + 1
+    )
+}
+
+/// The zone of a store's clock.
+#[must_use]
+pub fn store_zone(id: &Id) -> Statement {
+    sql!("SELECT json_quote(time_zone) AS json FROM store WHERE id = ?1", id)
+}

@@ -1,0 +1,282 @@
+//! The order as clients see it.
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use zhundian_domain::pricing::Part;
+
+use crate::booking::offer::Offer;
+use crate::booking::queries as booking;
+use crate::http::fields::{At, Id};
+
+/// An order.
+#[derive(Serialize, ToSchema)]
+pub struct Order {
+    /// Its id.
+    id: Id,
+    /// `confirmed` or `cancelled`.
+    status: String,
+    /// How it was booked.
+    mode: String,
+    /// How it is paid.
+    payment: String,
+    /// The price, in fen.
+    total_fen: i64,
+    /// What must be paid now, in fen; 0 when all is paid at the store.
+    due_fen: i64,
+    /// What the price is made of; the parts sum to the total.
+    price: Vec<PricePart>,
+    /// Until when the time is held for payment; null when the order is confirmed.
+    hold_expires_at: Option<At>,
+    /// The member, when the customer is one.
+    member_id: Option<Id>,
+    /// The store.
+    store_id: Id,
+    /// Its name.
+    store_name: String,
+    /// The service.
+    service_id: Id,
+    /// The customer's name, as far as known.
+    contact_name: String,
+    /// The customer's phone, as far as known.
+    contact_phone: String,
+    /// What the customer wishes.
+    note: String,
+    /// Until when the member may cancel or move it.
+    changeable_until: At,
+    /// Grows with every change.
+    version: i64,
+    /// When it was made.
+    created_at: At,
+    /// Its lines.
+    lines: Vec<Line>,
+    #[serde(skip)]
+    start_at: i64,
+    #[serde(skip)]
+    technician_id: Id,
+    #[serde(skip)]
+    notice_minutes: i64,
+}
+
+/// A part of a price.
+#[derive(Serialize, ToSchema)]
+pub struct PricePart {
+    /// `service`, `level`.
+    kind: String,
+    /// Signed fen.
+    fen: i64,
+}
+
+/// A line of an order.
+#[derive(Serialize, ToSchema)]
+pub struct Line {
+    /// Its id.
+    id: Id,
+    /// `appointment`.
+    kind: String,
+    /// `live` or `cancelled`.
+    status: String,
+    /// The service.
+    service_id: Id,
+    /// Its name.
+    service_name: String,
+    /// The technician.
+    technician_id: Id,
+    /// Their name.
+    technician_name: String,
+    /// When it starts.
+    start_at: At,
+    /// When it ends.
+    end_at: At,
+    /// In fen.
+    price_fen: i64,
+}
+
+/// An order's row.
+#[derive(Deserialize)]
+pub struct Row {
+    id: Id,
+    status: String,
+    mode: String,
+    payment: String,
+    total_fen: i64,
+    due_fen: i64,
+    price: Vec<Part>,
+    member_id: Option<Id>,
+    store_id: Id,
+    service_id: Id,
+    contact_name: String,
+    contact_phone: String,
+    note: String,
+    change_notice_minutes: i64,
+    technician_id: Id,
+    start_at: i64,
+    version: i64,
+    created_at: i64,
+    store_name: String,
+    time_zone: Tz,
+    lines: Vec<LineRow>,
+}
+
+#[derive(Deserialize)]
+struct LineRow {
+    id: Id,
+    kind: String,
+    status: String,
+    service_id: Id,
+    service_name: String,
+    technician_id: Id,
+    technician_name: String,
+    start_at: i64,
+    end_at: i64,
+    price_fen: i64,
+}
+
+fn parts(parts: Vec<Part>) -> Vec<PricePart> {
+    parts.into_iter().map(|Part { kind, fen }| PricePart { kind, fen }).collect()
+}
+
+fn changeable_until(zone: Tz, start_at: i64, notice_minutes: i64) -> At {
+    At::new(zone, start_at - notice_minutes * 60_000)
+}
+
+impl Row {
+    /// As clients see it.
+    #[must_use]
+    pub fn into_view(self) -> Order {
+        let zone = self.time_zone;
+        let lines = self.lines.into_iter().map(|line| Line {
+            id: line.id,
+            kind: line.kind,
+            status: line.status,
+            service_id: line.service_id,
+            service_name: line.service_name,
+            technician_id: line.technician_id,
+            technician_name: line.technician_name,
+            start_at: At::new(zone, line.start_at),
+            end_at: At::new(zone, line.end_at),
+            price_fen: line.price_fen,
+        });
+        Order {
+            id: self.id,
+            status: self.status,
+            mode: self.mode,
+            payment: self.payment,
+            total_fen: self.total_fen,
+            due_fen: self.due_fen,
+            price: parts(self.price),
+            hold_expires_at: None,
+            member_id: self.member_id,
+            store_id: self.store_id,
+            store_name: self.store_name,
+            service_id: self.service_id,
+            contact_name: self.contact_name,
+            contact_phone: self.contact_phone,
+            note: self.note,
+            changeable_until: changeable_until(zone, self.start_at, self.change_notice_minutes),
+            version: self.version,
+            created_at: At::new(zone, self.created_at),
+            lines: lines.collect(),
+            start_at: self.start_at,
+            technician_id: self.technician_id,
+            notice_minutes: self.change_notice_minutes,
+        }
+    }
+}
+
+impl Order {
+    /// An order that is about to be written, without reading it back.
+    #[must_use]
+    pub fn made(
+        order: &booking::Order,
+        line: &booking::Line,
+        line_id: &str,
+        offer: &Offer,
+        technician_name: &str,
+        price: Vec<Part>,
+        zone: Tz,
+    ) -> Self {
+        let id = line_id.parse().unwrap_or_else(|()| order.id.clone());
+        Self {
+            id: order.id.clone(),
+            status: "confirmed".into(),
+            mode: order.mode.into(),
+            payment: order.payment.into(),
+            total_fen: order.total_fen,
+            due_fen: order.due_fen,
+            price: parts(price),
+            hold_expires_at: None,
+            member_id: order.member_id.cloned(),
+            store_id: line.store_id.clone(),
+            store_name: offer.store.name.clone(),
+            service_id: line.service_id.clone(),
+            contact_name: order.contact_name.into(),
+            contact_phone: order.contact_phone.into(),
+            note: order.note.into(),
+            changeable_until: changeable_until(zone, line.start_at, order.change_notice_minutes),
+            version: 1,
+            created_at: At::new(zone, order.now),
+            lines: vec![Line {
+                id,
+                kind: "appointment".into(),
+                status: "live".into(),
+                service_id: line.service_id.clone(),
+                service_name: offer.service.name.clone(),
+                technician_id: line.technician_id.clone(),
+                technician_name: technician_name.into(),
+                start_at: At::new(zone, line.start_at),
+                end_at: At::new(zone, line.end_at),
+                price_fen: order.total_fen,
+            }],
+            start_at: line.start_at,
+            technician_id: line.technician_id.clone(),
+            notice_minutes: order.change_notice_minutes,
+        }
+    }
+
+    /// The order after a line has moved.
+    pub fn moved(&mut self, line_id: &Id, to: &booking::Line, technician_name: &str, zone: Tz) {
+        for line in self.lines.iter_mut().filter(|line| line.id == *line_id) {
+            line.technician_id = to.technician_id.clone();
+            technician_name.clone_into(&mut line.technician_name);
+            line.start_at = At::new(zone, to.start_at);
+            line.end_at = At::new(zone, to.end_at);
+        }
+        self.start_at = to.start_at;
+        self.changeable_until = changeable_until(zone, to.start_at, self.notice_minutes);
+        self.version += 1;
+    }
+
+    /// The order after it was cancelled.
+    pub fn cancelled(&mut self) {
+        self.status = "cancelled".into();
+        for line in &mut self.lines {
+            line.status = "cancelled".into();
+        }
+        self.version += 1;
+    }
+
+    /// What lists are ordered by.
+    #[must_use]
+    pub fn key(&self) -> (i64, Id) {
+        (self.start_at, self.id.clone())
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub const fn member_id(&self) -> Option<&Id> {
+        self.member_id.as_ref()
+    }
+
+    /// In which store.
+    #[must_use]
+    pub const fn store_id(&self) -> &Id {
+        &self.store_id
+    }
+
+    /// Who does it.
+    #[must_use]
+    pub const fn technician_id(&self) -> &Id {
+        &self.technician_id
+    }
+}

@@ -1,0 +1,146 @@
+//! Delivering outbox rows.
+
+use serde::Deserialize;
+use zhundian_domain::calendar::Confirmation;
+use zhundian_durable_objects::calls::{Confirm, Release};
+
+use crate::calendars;
+use crate::d1::Statement;
+use crate::error::{Answer, Problem};
+use crate::http::Ctx;
+use crate::http::fields::Id;
+use crate::order::{self, Actor};
+use crate::outbox::{Message, Row, queries};
+
+/// Failures after which a row is dead: with the pauses below, more than a day of trying.
+const MAX_ATTEMPTS: i64 = 40;
+/// The longest pause between two tries.
+const MAX_PAUSE_MS: i64 = 3_600_000;
+/// How long a cron run keeps its rows to itself.
+const LEASE_MS: i64 = 60_000;
+/// Rows leased at once.
+const LEASE_ROWS: u32 = 50;
+
+/// Delivers one row; a failure is noted on it.
+pub async fn deliver(ctx: &Ctx, id: &Id, message: Message, attempts: i64) -> bool {
+    let done = match perform(ctx, message).await {
+        Ok(mut statements) => match ctx.db() {
+            Ok(db) => {
+                statements.push(queries::done(id));
+                db.batch(statements).await.map_err(Problem::from).map(drop)
+            }
+            Err(problem) => Err(problem),
+        },
+        Err(problem) => Err(problem),
+    };
+    let Err(problem) = done else { return true };
+    let cause = problem.cause().unwrap_or_else(|| problem.code().as_str()).to_owned();
+    worker::console_warn!("{}", serde_json::json!({
+        "event": "outbox_failed", "request_id": ctx.request_id, "row": id.as_str(), "cause": cause,
+    }));
+    let pause = (2_000_i64 << attempts.clamp(0, 20)).min(MAX_PAUSE_MS);
+    let due_at = crate::http::context::now_ms() + pause;
+    let failed = queries::failed(id, due_at, attempts + 1 >= MAX_ATTEMPTS, &cause);
+    if let Ok(db) = ctx.db()
+        && let Err(error) = db.batch(vec![failed]).await
+    {
+        // The lease runs out by itself.
+        worker::console_warn!("{}", serde_json::json!({
+            "event": "outbox_not_noted", "row": id.as_str(), "cause": format!("{error:?}"),
+        }));
+    }
+    false
+}
+
+/// Does what a message says; answers what must be written with the row's deletion.
+async fn perform(ctx: &Ctx, message: Message) -> Answer<Vec<Statement>> {
+    match message {
+        Message::Confirm { calendar, spec, written, order_id } => {
+            let call = Confirm { spec, written };
+            let reply = ctx.calendars().call(&calendar, &call).await?;
+            let mut statements = write_days(&calendar, &reply.days)?;
+            if let (Confirmation::Lost, Some(order_id)) = (reply.outcome, order_id) {
+                statements.extend(lost(ctx, &order_id, &call.spec.id)?);
+            }
+            Ok(statements)
+        }
+        Message::Release { calendar, claim_id } => {
+            let reply = ctx.calendars().call(&calendar, &Release { claim_id }).await?;
+            write_days(&calendar, &reply.days)
+        }
+        Message::SyncCalendar { technician_id } => {
+            crate::catalog::windows::sync(ctx, &technician_id).await?;
+            Ok(Vec::new())
+        }
+        Message::TellLost { order_id } => {
+            tell_lost(ctx, &order_id).await?;
+            Ok(Vec::new())
+        }
+    }
+}
+
+fn write_days(
+    calendar: &str,
+    days: &[zhundian_durable_objects::calls::ProjectedDay],
+) -> Answer<Vec<Statement>> {
+    if days.is_empty() { Ok(Vec::new()) } else { Ok(vec![calendars::write_days(calendar, days)?]) }
+}
+
+/// An order whose hold had expired, and whose time was given to somebody else before the confirm came:
+/// it is cancelled, and the customer is told.
+fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>> {
+    let mut statements: Vec<_> = queries::cancel_lost(order_id, claim_id, ctx.now).into();
+    let detail = serde_json::json!({ "claim_id": claim_id });
+    let event_id = ctx.new_id()?;
+    statements.push(order::queries::insert_event(&event_id, order_id, ctx.now, "claim_lost", &Actor::System, &detail));
+    statements.push(Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?.insert(ctx)?);
+    Ok(statements)
+}
+
+async fn tell_lost(ctx: &Ctx, order_id: &Id) -> Answer<()> {
+    #[derive(Deserialize)]
+    struct Lost {
+        phone: Option<String>,
+        store_name: String,
+        time_zone: chrono_tz::Tz,
+        start_at: i64,
+    }
+    let lost: Option<Lost> = ctx.db()?.first(queries::lost_appointment(order_id)).await?;
+    let Some(lost) = lost else { return Ok(()) };
+    // Without a phone the order's own page is where the customer reads it.
+    let Some(phone) = lost.phone.as_deref().and_then(|phone| zhundian_providers::phone::Phone::parse(phone).ok())
+    else {
+        return Ok(());
+    };
+    let start = zhundian_domain::time::rfc3339(lost.time_zone, lost.start_at).replace('T', " ");
+    let start = start.get(..16).unwrap_or_default();
+    crate::http::outbound::send_sms(ctx, &ctx.config().sms_lost_template, &phone, &[&lost.store_name, start]).await
+}
+
+/// Delivers what is due, until nothing is or `until` (UTC milliseconds) has come. Answers how many rows
+/// were delivered and how many failed.
+///
+/// # Errors
+/// When the outbox itself cannot be read.
+pub async fn drain(ctx: &Ctx, until: i64) -> Answer<(u32, u32)> {
+    #[derive(Deserialize)]
+    struct Due {
+        id: Id,
+        message: Message,
+        attempts: i64,
+    }
+    let (mut delivered, mut failed) = (0, 0);
+    let mut now = crate::http::context::now_ms();
+    while now < until {
+        let rows = ctx.db()?.batch(vec![queries::lease(now, now + LEASE_MS, LEASE_ROWS)]).await?;
+        let due: Vec<Due> = rows.all(0)?;
+        if due.is_empty() {
+            break;
+        }
+        for Due { id, message, attempts } in due {
+            if deliver(ctx, &id, message, attempts).await { delivered += 1 } else { failed += 1 }
+        }
+        now = crate::http::context::now_ms();
+    }
+    Ok((delivered, failed))
+}

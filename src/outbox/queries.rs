@@ -1,0 +1,83 @@
+//! The SQL of the outbox.
+
+use crate::d1::Statement;
+use crate::http::fields::Id;
+use crate::sql;
+
+/// Writes a row.
+#[must_use]
+pub fn insert(id: &Id, payload: &str, now: i64, due_at: i64) -> Statement {
+    sql!(
+        "INSERT INTO outbox (id, topic, payload, due_at, created_at)
+         SELECT ?1, ?2 ->> 'topic', ?2, ?4, ?3",
+        id,
+        payload,
+        now,
+        due_at
+    )
+}
+
+/// Deletes a row that has been delivered.
+#[must_use]
+pub fn done(id: &Id) -> Statement {
+    sql!("DELETE FROM outbox WHERE id = ?1", id)
+}
+
+/// Leases the rows that are due: nobody else gets them before `lease_until`.
+#[must_use]
+pub fn lease(now: i64, lease_until: i64, limit: u32) -> Statement {
+    sql!(
+        "UPDATE outbox SET lease_until = ?2 WHERE id IN (
+            SELECT id FROM outbox WHERE dead = 0 AND due_at <= ?1 AND lease_until <= ?1
+            ORDER BY due_at LIMIT ?3)
+         RETURNING json_object('id', id, 'message', json(payload), 'attempts', attempts) AS json",
+        now,
+        lease_until,
+        limit
+    )
+}
+
+/// Notes a failure: tried again at `due_at`, or never when it is dead.
+#[must_use]
+pub fn failed(id: &Id, due_at: i64, dead: bool, error: &str) -> Statement {
+    sql!(
+        "UPDATE outbox SET attempts = attempts + 1, due_at = ?2, lease_until = 0, dead = ?3,
+            last_error = ?4 WHERE id = ?1",
+        id,
+        due_at,
+        dead,
+        error
+    )
+}
+
+/// Cancels an order whose time was lost, unless it is cancelled or moved on already.
+#[must_use]
+pub fn cancel_lost(order_id: &Id, claim_id: &str, now: i64) -> [Statement; 2] {
+    [
+        sql!(
+            "UPDATE orders SET status = 'cancelled', version = version + 1, updated_at = ?3
+             WHERE id = ?1 AND status = 'confirmed' AND EXISTS (SELECT 1 FROM order_line
+                WHERE order_id = ?1 AND claim_id = ?2)",
+            order_id,
+            claim_id,
+            now
+        ),
+        sql!(
+            "UPDATE order_line SET status = 'cancelled' WHERE order_id = ?1 AND claim_id = ?2",
+            order_id,
+            claim_id
+        ),
+    ]
+}
+
+/// What a message about a lost appointment needs.
+#[must_use]
+pub fn lost_appointment(order_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_object('phone', coalesce(nullif(o.contact_phone, ''),
+                (SELECT phone FROM member WHERE id = o.member_id)),
+            'store_name', s.name, 'time_zone', s.time_zone, 'start_at', o.start_at) AS json
+         FROM orders o JOIN store s ON s.id = o.store_id WHERE o.id = ?1",
+        order_id
+    )
+}
