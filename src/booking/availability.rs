@@ -102,7 +102,13 @@ pub async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answer<Resp
 }
 
 /// Writes the answer straight into one text: a busy store's week has tens of thousands of ids in it.
-fn write(zone: Tz, from: chrono::NaiveDate, days: u32, allowed: &Bits, starts: &[(&Id, Bits)]) -> String {
+fn write(
+    zone: Tz,
+    from: chrono::NaiveDate,
+    days: u32,
+    allowed: &Bits,
+    starts: &[(&Id, Bits)],
+) -> String {
     let mut out = String::with_capacity(4096);
     out.push_str("{\"days\":[");
     let mut ones = allowed.ones().peekable();
@@ -193,11 +199,14 @@ mod tests {
         let range = dates_interval(zone, from, 2).expect("a range");
         let mut allowed = Bits::none(range);
         let at = |text: &str| {
-            let ms = chrono::DateTime::parse_from_rfc3339(text).expect("an instant").timestamp_millis();
+            let ms =
+                chrono::DateTime::parse_from_rfc3339(text).expect("an instant").timestamp_millis();
             Tick::from_ms(ms).expect("on the grid")
         };
         let mut free = Bits::none(range);
-        for text in ["2026-11-23T23:55:00+08:00", "2026-11-24T09:05:00+08:00", "2026-11-24T10:00:00+08:00"] {
+        for text in
+            ["2026-11-23T23:55:00+08:00", "2026-11-24T09:05:00+08:00", "2026-11-24T10:00:00+08:00"]
+        {
             allowed.set(at(text), true);
             free.set(at(text), true);
         }

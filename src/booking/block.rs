@@ -68,13 +68,15 @@ pub async fn block_time(
     let wish = operation.body;
     require(&staff, &technician_id, &wish.store_id)?;
     let db = ctx.db()?;
-    let reads = vec![operator.stored(), queries::technician_in_store(&technician_id, &wish.store_id)];
+    let reads =
+        vec![operator.stored(), queries::technician_in_store(&technician_id, &wish.store_id)];
     let rows = db.read(reads).await?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
     let zone: chrono_tz::Tz = rows.first(1)?.ok_or_else(|| Problem::from(Code::NotFound))?;
-    let at = |instant, field: &str| resolve(zone, instant).map_err(|code| Problem::from(code).at(field));
+    let at =
+        |instant, field: &str| resolve(zone, instant).map_err(|code| Problem::from(code).at(field));
     let (start, end) = (at(wish.start_at, "start_at")?, at(wish.end_at, "end_at")?);
     let interval = Interval::new(start, end)
         .filter(|interval| interval.ticks() <= MAX_BLOCK_TICKS)
@@ -95,8 +97,12 @@ pub async fn block_time(
     let calendar = calendars::technician(&technician_id);
     let held = match claim::hold(&ctx, &calendar, &spec).await? {
         Holding::Held(held) => held,
-        Holding::Refused(Refusal::Taken, _) => return Err(Problem::from(Code::SlotTaken).at("start_at")),
-        Holding::Refused(refusal, _) => return Err(Problem::internal(format!("a block was refused: {refusal:?}"))),
+        Holding::Refused(Refusal::Taken, _) => {
+            return Err(Problem::from(Code::SlotTaken).at("start_at"));
+        }
+        Holding::Refused(refusal, _) => {
+            return Err(Problem::internal(format!("a block was refused: {refusal:?}")));
+        }
     };
     let spec = held.claim.spec.clone();
     let reason = wish.reason.unwrap_or_default();
@@ -110,7 +116,12 @@ pub async fn block_time(
     };
     let response = serde_json::to_string(&view).map_err(Problem::internal)?;
     let written = held.days.iter().map(Into::into).collect();
-    let message = Message::Confirm { calendar: calendar.clone(), spec: spec.clone(), written, order_id: None };
+    let message = Message::Confirm {
+        calendar: calendar.clone(),
+        spec: spec.clone(),
+        written,
+        order_id: None,
+    };
     let row = outbox::Row::new(&ctx, message)?;
     let statements = vec![
         operator.store(StatusCode::CREATED, &response, ctx.now),

@@ -124,9 +124,24 @@ pub async fn book_as_member(
 ) -> Answer<Response> {
     limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
     let operator = Operator::new(format!("member:{}", member.id), &operation);
-    let MemberBooking { store_id, service_id, technician_id, start_at, mode: Mode::Direct, payment, place, note } =
-        operation.body;
-    let wish = Wish { store_id, service_id, technician_id, start_at, payment, place: place.unwrap_or(Place::Store) };
+    let MemberBooking {
+        store_id,
+        service_id,
+        technician_id,
+        start_at,
+        mode: Mode::Direct,
+        payment,
+        place,
+        note,
+    } = operation.body;
+    let wish = Wish {
+        store_id,
+        service_id,
+        technician_id,
+        start_at,
+        payment,
+        place: place.unwrap_or(Place::Store),
+    };
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
     book(&ctx, Booker::Member(member), operator, wish, customer, note.unwrap_or_default()).await
 }
@@ -145,8 +160,16 @@ pub async fn book_as_staff(
 ) -> Answer<Response> {
     staff.require(Permission::BookingWrite, &operation.body.store_id)?;
     let operator = Operator::new(format!("staff:{}", staff.id), &operation);
-    let StaffBooking { store_id, service_id, technician_id, start_at, member_id, contact_name, contact_phone, note } =
-        operation.body;
+    let StaffBooking {
+        store_id,
+        service_id,
+        technician_id,
+        start_at,
+        member_id,
+        contact_name,
+        contact_phone,
+        note,
+    } = operation.body;
     let payment = Payment::AtStore;
     let wish = Wish { store_id, service_id, technician_id, start_at, payment, place: Place::Store };
     let customer = Customer {
@@ -223,14 +246,25 @@ async fn book(
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
-    let (held, index) = match hold_one(ctx, &offer, &operator, start, date, wish.technician_id.is_some()).await? {
-        Ok(held) => held,
-        Err(refused) => return Err(refused.problem(ctx, &offer, start, date, by_staff)),
-    };
-    let technician = offer.technicians.get(index).ok_or_else(|| Problem::internal("no technician"))?;
+    let (held, index) =
+        match hold_one(ctx, &offer, &operator, start, date, wish.technician_id.is_some()).await? {
+            Ok(held) => held,
+            Err(refused) => return Err(refused.problem(ctx, &offer, start, date, by_staff)),
+        };
+    let technician =
+        offer.technicians.get(index).ok_or_else(|| Problem::internal("no technician"))?;
 
     // 3. Commit.
-    let commit = Commit { ctx, offer: &offer, technician, held: &held, date, actor: &actor, customer: &customer, note: &note };
+    let commit = Commit {
+        ctx,
+        offer: &offer,
+        technician,
+        held: &held,
+        date,
+        actor: &actor,
+        customer: &customer,
+        note: &note,
+    };
     let (statements, row, response) = commit.statements(&operator)?;
     match db.batch(statements).await {
         Ok(_) => {
@@ -287,7 +321,14 @@ struct NotHeld {
 }
 
 impl NotHeld {
-    fn problem(&self, ctx: &Ctx, offer: &Offer, start: Tick, date: NaiveDate, by_staff: bool) -> Problem {
+    fn problem(
+        &self,
+        ctx: &Ctx,
+        offer: &Offer,
+        start: Tick,
+        date: NaiveDate,
+        by_staff: bool,
+    ) -> Problem {
         let code = match self.refusal {
             Refusal::Taken | Refusal::Released => Code::SlotTaken,
             Refusal::OutsideWorkingTime => Code::OutsideHours,
@@ -397,8 +438,17 @@ impl Commit<'_> {
         };
         let line = line(offer, technician.id(), spec, date);
         let zone = offer.store.time_zone;
-        let view = order::view::Order::made(&order, &line, &spec.id, offer, &technician.1, price.parts, zone);
-        let response = serde_json::to_string(&OrderAnswer { order: view }).map_err(Problem::internal)?;
+        let view = order::view::Order::made(
+            &order,
+            &line,
+            &spec.id,
+            offer,
+            &technician.1,
+            price.parts,
+            zone,
+        );
+        let response =
+            serde_json::to_string(&OrderAnswer { order: view }).map_err(Problem::internal)?;
         let row = outbox::Row::new(
             ctx,
             Message::Confirm {
@@ -409,13 +459,21 @@ impl Commit<'_> {
             },
         )?;
         let [insert_order, insert_line] = queries::insert_order(&order, &line, &spec.id);
-        let detail = serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
+        let detail =
+            serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
         let statements = vec![
             operator.store(StatusCode::CREATED, &response, ctx.now),
             queries::appointment_stands(&line, &spec.id, offer.service.max_per_day),
             insert_order,
             insert_line,
-            order::queries::insert_event(&ctx.new_id()?, &order_id, ctx.now, "booked", self.actor, &detail),
+            order::queries::insert_event(
+                &ctx.new_id()?,
+                &order_id,
+                ctx.now,
+                "booked",
+                self.actor,
+                &detail,
+            ),
             row.insert(ctx)?,
             calendars::write_days(&held.calendar, &held.days)?,
         ];

@@ -62,7 +62,14 @@ impl Operator {
     /// A statement that stores the answer.
     #[must_use]
     pub fn store(&self, status: StatusCode, response: &str, now: i64) -> Statement {
-        queries::store_answer(&self.actor, &self.key, &self.request_hash, status.as_u16(), response, now)
+        queries::store_answer(
+            &self.actor,
+            &self.key,
+            &self.request_hash,
+            status.as_u16(),
+            response,
+            now,
+        )
     }
 
     /// The stored answer, read by statement `index` of a batch, if there is one.
@@ -83,9 +90,10 @@ impl Operator {
         let status = StatusCode::from_u16(stored.status).unwrap_or(StatusCode::OK);
         let mut response =
             respond::json_bytes(status, stored.response.get().as_bytes().to_vec()).into_response();
-        response
-            .headers_mut()
-            .insert(HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+        response.headers_mut().insert(
+            HeaderName::from_static("idempotent-replayed"),
+            HeaderValue::from_static("true"),
+        );
         Ok(Some(response))
     }
 
@@ -175,7 +183,9 @@ pub fn alternatives(
     let free = |technician: &Technician| {
         let mut bits = technician.free(around);
         let known = fresh.iter().filter(|(id, _)| id == technician.id());
-        for day in known.flat_map(|(_, days)| days).filter(|day| day.store_id == offer.store.id.as_str()) {
+        for day in
+            known.flat_map(|(_, days)| days).filter(|day| day.store_id == offer.store.id.as_str())
+        {
             bits.put_day(day.day, &day.free);
         }
         offer.shape().starts(&bits)
@@ -185,8 +195,11 @@ pub fn alternatives(
     nearest(some, start, MAX_ALTERNATIVES)
         .into_iter()
         .map(|tick| {
-            let who: Vec<_> =
-                starts.iter().filter(|(_, bits)| bits.get(tick)).map(|(id, _)| (*id).clone()).collect();
+            let who: Vec<_> = starts
+                .iter()
+                .filter(|(_, bits)| bits.get(tick))
+                .map(|(id, _)| (*id).clone())
+                .collect();
             serde_json::json!({ "start_at": At::new(zone, tick.ms()), "technician_ids": who })
         })
         .collect()

@@ -200,7 +200,8 @@ impl Offer {
                 NotOffered::Closed => Code::OutsideHours,
             })
         })?;
-        let date = date_at(self.store.time_zone, tick.ms()).ok_or_else(|| at(Code::InvalidInstant))?;
+        let date =
+            date_at(self.store.time_zone, tick.ms()).ok_or_else(|| at(Code::InvalidInstant))?;
         Ok((tick, date))
     }
 

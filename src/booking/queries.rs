@@ -48,7 +48,9 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
              FROM order_line WHERE id = ?1 AND ?2 IS NULL",
         ),
     };
-    let day = |date: NaiveDate| UtcDay::of_ms(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()).0;
+    let day = |date: NaiveDate| {
+        UtcDay::of_ms(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()).0
+    };
     let load = if loads {
         "(SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live FROM order_line
             WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
@@ -92,7 +94,15 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
     );
     Statement::new(
         sql,
-        vec![first, second, third, from.into(), until.into(), (day(from) - 1).into(), (day(until) + 1).into()],
+        vec![
+            first,
+            second,
+            third,
+            from.into(),
+            until.into(),
+            (day(from) - 1).into(),
+            (day(until) + 1).into(),
+        ],
     )
 }
 

@@ -144,7 +144,9 @@ async fn reschedule(
     }
     let notice_minutes = known.change_notice_minutes;
     let event = match actor {
-        order::Actor::Member(_) => Event::MovedByMember { now: ctx.now, start_at: known.start_at, notice_minutes },
+        order::Actor::Member(_) => {
+            Event::MovedByMember { now: ctx.now, start_at: known.start_at, notice_minutes }
+        }
         _ => Event::MovedByStaff,
     };
     apply(known.status, event).map_err(refused)?;
@@ -181,7 +183,9 @@ async fn reschedule(
                 Refusal::OutsideWorkingTime => Code::OutsideHours,
                 // What it should replace is gone: somebody else has moved or cancelled it.
                 Refusal::Released => return Err(Code::OrderChanged.into()),
-                Refusal::Malformed => return Err(Problem::internal("a hold of ours was malformed")),
+                Refusal::Malformed => {
+                    return Err(Problem::internal("a hold of ours was malformed"));
+                }
             };
             let fresh = [(technician.id().clone(), days)];
             let alternatives = claim::alternatives(ctx, &offer, start, by_staff, &fresh);
@@ -217,7 +221,14 @@ async fn reschedule(
         queries::appointment_stands(&to, wish.line_id.as_str(), offer.service.max_per_day),
     ];
     statements.extend(queries::move_line(order_id, known.version, &wish.line_id, &to, ctx.now));
-    statements.push(order::queries::insert_event(&ctx.new_id()?, order_id, ctx.now, "moved", &actor, &detail));
+    statements.push(order::queries::insert_event(
+        &ctx.new_id()?,
+        order_id,
+        ctx.now,
+        "moved",
+        &actor,
+        &detail,
+    ));
     for row in &messages {
         statements.push(row.insert(ctx)?);
     }

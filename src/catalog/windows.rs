@@ -1,3 +1,8 @@
 //! stub
 /// Stub.
-pub async fn sync(_ctx: &crate::http::Ctx, _id: &crate::http::fields::Id) -> crate::error::Answer<()> { Ok(()) }
+pub async fn sync(
+    _ctx: &crate::http::Ctx,
+    _id: &crate::http::fields::Id,
+) -> crate::error::Answer<()> {
+    Ok(())
+}

@@ -42,7 +42,8 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Operation<T> {
 
     async fn from_request(request: Request, state: &S) -> Answer<Self> {
         let (mut parts, body) = request.into_parts();
-        let key = <IdempotencyKey as FromRequestParts<S>>::from_request_parts(&mut parts, state).await?.0;
+        let key =
+            <IdempotencyKey as FromRequestParts<S>>::from_request_parts(&mut parts, state).await?.0;
         let bytes = json_body(Request::from_parts(parts.clone(), body)).await?;
         let mut hash = Sha256::new();
         hash.update(parts.method.as_str());
@@ -66,7 +67,9 @@ pub fn hex(bytes: &[u8]) -> String {
 
 async fn json_body(request: Request) -> Answer<Vec<u8>> {
     if media_type(request.headers()) != "application/json" {
-        return Err(Problem::from(Code::UnsupportedMediaType).with("application/json").at("Content-Type"));
+        return Err(Problem::from(Code::UnsupportedMediaType)
+            .with("application/json")
+            .at("Content-Type"));
     }
     let bytes = bytes(request).await?;
     if bytes.len() > MAX_BODY_BYTES {

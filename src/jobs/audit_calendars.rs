@@ -119,16 +119,24 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
 
     // The projection: a day that says something else at the same version or a later one was written
     // wrong; one at an earlier version is on its way and is only brought along.
-    let written: HashMap<(&str, UtcDay), (&DayBits, i64)> =
-        written.iter().map(|(store, day, free, version)| ((store.as_str(), *day), (free, *version))).collect();
+    let written: HashMap<(&str, UtcDay), (&DayBits, i64)> = written
+        .iter()
+        .map(|(store, day, free, version)| ((store.as_str(), *day), (free, *version)))
+        .collect();
     let behind: Vec<_> = free
         .days
         .iter()
-        .filter(|day| written.get(&(day.store_id.as_str(), day.day)).is_none_or(|(free, _)| **free != day.free))
+        .filter(|day| {
+            written
+                .get(&(day.store_id.as_str(), day.day))
+                .is_none_or(|(free, _)| **free != day.free)
+        })
         .cloned()
         .collect();
     let wrong = behind.iter().filter(|day| {
-        written.get(&(day.store_id.as_str(), day.day)).is_some_and(|(_, version)| *version >= day.version)
+        written
+            .get(&(day.store_id.as_str(), day.day))
+            .is_some_and(|(_, version)| *version >= day.version)
     });
     let wrong = u32::try_from(wrong.count()).unwrap_or(u32::MAX);
     if wrong > 0 {

@@ -7,5 +7,8 @@ use crate::jobs::Done;
 /// One run.
 pub async fn run(ctx: &Ctx, until: i64) -> Answer<Done> {
     let (delivered, failed) = crate::outbox::deliver::drain(ctx, until).await?;
-    Ok(Done { outcome: format!("{delivered} delivered, {failed} failed"), watermark: String::new() })
+    Ok(Done {
+        outcome: format!("{delivered} delivered, {failed} failed"),
+        watermark: String::new(),
+    })
 }

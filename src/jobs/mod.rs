@@ -41,7 +41,10 @@ pub async fn run(env: Env, cron: &str) {
     let ctx = match Ctx::new(env, None, seen, now) {
         Ok(ctx) => ctx,
         Err(why) => {
-            worker::console_error!("{}", serde_json::json!({"event": "misconfigured", "cause": why}));
+            worker::console_error!(
+                "{}",
+                serde_json::json!({"event": "misconfigured", "cause": why})
+            );
             return;
         }
     };
@@ -49,7 +52,10 @@ pub async fn run(env: Env, cron: &str) {
     match cron {
         "* * * * *" => record(&ctx, "deliver_outbox", |_| deliver_outbox::run(&ctx, until)).await,
         "*/5 * * * *" => {
-            record(&ctx, "audit_calendars", |watermark| audit_calendars::run(&ctx, watermark, until)).await;
+            record(&ctx, "audit_calendars", |watermark| {
+                audit_calendars::run(&ctx, watermark, until)
+            })
+            .await;
         }
         _ => {
             record(&ctx, "expire_rows", |_| expire_rows::run(&ctx)).await;
@@ -66,8 +72,7 @@ async fn record<F: Future<Output = Answer<Done>>>(
 ) {
     let Ok(db) = ctx.db() else { return };
     let started = now_ms();
-    let watermark: Option<String> =
-        db.first(queries::watermark(name)).await.ok().flatten();
+    let watermark: Option<String> = db.first(queries::watermark(name)).await.ok().flatten();
     let result = job(watermark.clone().unwrap_or_default()).await;
     let (ok, outcome, watermark) = match &result {
         Ok(done) => (true, done.outcome.clone(), done.watermark.clone()),
@@ -76,9 +81,13 @@ async fn record<F: Future<Output = Answer<Done>>>(
             (false, format!("failed: {cause}"), watermark.unwrap_or_default())
         }
     };
-    let recorded = db.batch(vec![queries::record(name, started, now_ms(), &outcome, &watermark, ok)]).await;
-    worker::console_log!("{}", serde_json::json!({
-        "event": "job", "request_id": ctx.request_id, "job": name, "ok": ok, "outcome": outcome,
-        "ms": now_ms() - started, "recorded": recorded.is_ok(),
-    }));
+    let recorded =
+        db.batch(vec![queries::record(name, started, now_ms(), &outcome, &watermark, ok)]).await;
+    worker::console_log!(
+        "{}",
+        serde_json::json!({
+            "event": "job", "request_id": ctx.request_id, "job": name, "ok": ok, "outcome": outcome,
+            "ms": now_ms() - started, "recorded": recorded.is_ok(),
+        })
+    );
 }

@@ -21,7 +21,14 @@ pub fn watermark(name: &str) -> Statement {
 
 /// Records a run.
 #[must_use]
-pub fn record(name: &str, started: i64, finished: i64, outcome: &str, watermark: &str, ok: bool) -> Statement {
+pub fn record(
+    name: &str,
+    started: i64,
+    finished: i64,
+    outcome: &str,
+    watermark: &str,
+    ok: bool,
+) -> Statement {
     sql!(
         "INSERT INTO job (name, watermark, started_at, finished_at, outcome, runs, failures)
          VALUES (?1, ?2, ?3, ?4, ?5, 1, ?6)

@@ -120,7 +120,12 @@ pub async fn operations(ctx: Ctx, staff: Staff) -> Answer<Json<Operations>> {
         last_error,
         created_at: At::utc(created),
     };
-    let drift = |(kind, count, last, last_detail)| Drift { kind, count, last_at: At::utc(last), last_detail };
+    let drift = |(kind, count, last, last_detail)| Drift {
+        kind,
+        count,
+        last_at: At::utc(last),
+        last_detail,
+    };
     Ok(Json(Operations {
         jobs: row.jobs.into_iter().map(job).collect(),
         outbox: Outbox {

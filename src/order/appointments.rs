@@ -129,7 +129,11 @@ impl Row {
     get, path = "/api/v1/staff/appointments", tag = "staff", operation_id = "appointments", params(Wanted),
     responses((status = 200, description = "A page", body = Page<Item>)),
 )]
-pub async fn appointments(ctx: Ctx, staff: Staff, Query(wanted): Query<Wanted>) -> Answer<Json<Page<Item>>> {
+pub async fn appointments(
+    ctx: Ctx,
+    staff: Staff,
+    Query(wanted): Query<Wanted>,
+) -> Answer<Json<Page<Item>>> {
     let mut technician_id = wanted.technician_id.as_ref();
     if !staff.may(Permission::BookingRead, &wanted.store_id) {
         staff.require(Permission::BookingReadOwn, &wanted.store_id)?;

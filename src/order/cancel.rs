@@ -108,7 +108,14 @@ async fn cancel(
     let reason = reason.unwrap_or_default();
     let detail = serde_json::json!({ "reason": reason.as_str() });
     let mut statements: Vec<_> = queries::cancel(id, known.version, ctx.now).into();
-    statements.push(queries::insert_event(&ctx.new_id()?, id, ctx.now, "cancelled", actor, &detail));
+    statements.push(queries::insert_event(
+        &ctx.new_id()?,
+        id,
+        ctx.now,
+        "cancelled",
+        actor,
+        &detail,
+    ));
     for row in &rows {
         statements.push(row.insert(ctx)?);
     }

@@ -56,9 +56,17 @@ struct EventRow {
     params(("id" = Id, Path, description = "The order")),
     responses((status = 200, description = "The order", body = Detail)),
 )]
-pub async fn detail_as_member(ctx: Ctx, member: Member, PathId(id): PathId) -> Answer<Json<Detail>> {
+pub async fn detail_as_member(
+    ctx: Ctx,
+    member: Member,
+    PathId(id): PathId,
+) -> Answer<Json<Detail>> {
     let detail = detail(&ctx, &id).await?;
-    if detail.order.member_id() == Some(&member.id) { Ok(Json(detail)) } else { Err(Code::NotFound.into()) }
+    if detail.order.member_id() == Some(&member.id) {
+        Ok(Json(detail))
+    } else {
+        Err(Code::NotFound.into())
+    }
 }
 
 /// An order of one's stores
@@ -80,7 +88,8 @@ async fn detail(ctx: &Ctx, id: &Id) -> Answer<Detail> {
     let row: view::Row = rows.first(0)?.ok_or_else(|| Problem::from(Code::NotFound))?;
     let order = row.into_view();
     let zone = chrono_tz::Asia::Shanghai;
-    let timeline = rows.one::<Vec<EventRow>>(1)?.into_iter().map(|event| into_event(zone, event)).collect();
+    let timeline =
+        rows.one::<Vec<EventRow>>(1)?.into_iter().map(|event| into_event(zone, event)).collect();
     Ok(Detail { order, timeline })
 }
 

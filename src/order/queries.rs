@@ -9,7 +9,8 @@ use crate::order::Actor;
 use crate::sql;
 
 /// One order as [`super::view::Row`] reads it; `o` is the order.
-const VIEW: &str = "json_object('id', o.id, 'status', o.status, 'mode', o.mode, 'payment', o.payment,
+const VIEW: &str =
+    "json_object('id', o.id, 'status', o.status, 'mode', o.mode, 'payment', o.payment,
     'total_fen', o.total_fen, 'due_fen', o.due_fen, 'price', json(o.price_parts),
     'member_id', o.member_id, 'store_id', o.store_id, 'service_id', o.service_id,
     'contact_name', o.contact_name, 'contact_phone', o.contact_phone, 'note', o.note,

@@ -35,9 +35,12 @@ pub async fn deliver(ctx: &Ctx, id: &Id, message: Message, attempts: i64) -> boo
     };
     let Err(problem) = done else { return true };
     let cause = problem.cause().unwrap_or_else(|| problem.code().as_str()).to_owned();
-    worker::console_warn!("{}", serde_json::json!({
-        "event": "outbox_failed", "request_id": ctx.request_id, "row": id.as_str(), "cause": cause,
-    }));
+    worker::console_warn!(
+        "{}",
+        serde_json::json!({
+            "event": "outbox_failed", "request_id": ctx.request_id, "row": id.as_str(), "cause": cause,
+        })
+    );
     let pause = (2_000_i64 << attempts.clamp(0, 20)).min(MAX_PAUSE_MS);
     let due_at = crate::http::context::now_ms() + pause;
     let failed = queries::failed(id, due_at, attempts + 1 >= MAX_ATTEMPTS, &cause);
@@ -45,9 +48,12 @@ pub async fn deliver(ctx: &Ctx, id: &Id, message: Message, attempts: i64) -> boo
         && let Err(error) = db.batch(vec![failed]).await
     {
         // The lease runs out by itself.
-        worker::console_warn!("{}", serde_json::json!({
-            "event": "outbox_not_noted", "row": id.as_str(), "cause": format!("{error:?}"),
-        }));
+        worker::console_warn!(
+            "{}",
+            serde_json::json!({
+                "event": "outbox_not_noted", "row": id.as_str(), "cause": format!("{error:?}"),
+            })
+        );
     }
     false
 }
@@ -92,7 +98,14 @@ fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>> {
     let mut statements: Vec<_> = queries::cancel_lost(order_id, claim_id, ctx.now).into();
     let detail = serde_json::json!({ "claim_id": claim_id });
     let event_id = ctx.new_id()?;
-    statements.push(order::queries::insert_event(&event_id, order_id, ctx.now, "claim_lost", &Actor::System, &detail));
+    statements.push(order::queries::insert_event(
+        &event_id,
+        order_id,
+        ctx.now,
+        "claim_lost",
+        &Actor::System,
+        &detail,
+    ));
     statements.push(Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?.insert(ctx)?);
     Ok(statements)
 }
@@ -108,13 +121,20 @@ async fn tell_lost(ctx: &Ctx, order_id: &Id) -> Answer<()> {
     let lost: Option<Lost> = ctx.db()?.first(queries::lost_appointment(order_id)).await?;
     let Some(lost) = lost else { return Ok(()) };
     // Without a phone the order's own page is where the customer reads it.
-    let Some(phone) = lost.phone.as_deref().and_then(|phone| zhundian_providers::phone::Phone::parse(phone).ok())
+    let Some(phone) =
+        lost.phone.as_deref().and_then(|phone| zhundian_providers::phone::Phone::parse(phone).ok())
     else {
         return Ok(());
     };
     let start = zhundian_domain::time::rfc3339(lost.time_zone, lost.start_at).replace('T', " ");
     let start = start.get(..16).unwrap_or_default();
-    crate::http::outbound::send_sms(ctx, &ctx.config().sms_lost_template, &phone, &[&lost.store_name, start]).await
+    crate::http::outbound::send_sms(
+        ctx,
+        &ctx.config().sms_lost_template,
+        &phone,
+        &[&lost.store_name, start],
+    )
+    .await
 }
 
 /// Delivers what is due, until nothing is or `until` (UTC milliseconds) has come. Answers how many rows

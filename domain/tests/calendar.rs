@@ -1,0 +1,347 @@
+//! The calendar against a naive model: random holds, confirms, releases, moves and the passing of time,
+//! over capacities from 1 to 3.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use proptest::prelude::*;
+use zhundian_domain::calendar::{
+    Calendar, Change, Claim, ClaimKind, ClaimSpec, ClaimState, Confirmation, Refusal,
+};
+use zhundian_domain::time::{Interval, Tick, UtcDay};
+use zhundian_domain::working::{
+    DateOverride, MinuteRange, TimeOff, Week, WeeklyPattern, WorkingRules,
+};
+
+const DAY: UtcDay = UtcDay(20_780);
+const STORE: &str = "s";
+
+#[derive(Clone, Debug)]
+enum Step {
+    Hold {
+        start: i64,
+        service: i64,
+        before: i64,
+        after: i64,
+        quantity: u16,
+        lives: i64,
+        moves: Option<usize>,
+        block: bool,
+    },
+    Again(usize),
+    Confirm(usize),
+    Release(usize),
+    Wait(i64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let hold = (
+        0_i64..120,
+        1_i64..12,
+        0_i64..3,
+        0_i64..3,
+        1_u16..4,
+        1_i64..40,
+        prop::option::weighted(0.3, 0_usize..30),
+        prop::bool::weighted(0.1),
+    );
+    prop_oneof![
+        5 => hold.prop_map(|(start, service, before, after, quantity, lives, moves, block)| Step::Hold { start, service, before, after, quantity, lives, moves, block }),
+        1 => (0_usize..30).prop_map(Step::Again),
+        3 => (0_usize..30).prop_map(Step::Confirm),
+        2 => (0_usize..30).prop_map(Step::Release),
+        2 => (1_i64..20).prop_map(Step::Wait),
+    ]
+}
+
+/// Working time from 00:00 to 08:00 UTC, so that some holds of the 120 ticks tried lie outside.
+fn rules() -> WorkingRules {
+    let mut week = Week::default();
+    week.0 = std::array::from_fn(|_| vec![MinuteRange::new(0, 8 * 60).unwrap()]);
+    let valid_from = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
+    WorkingRules {
+        stores: [(STORE.to_owned(), chrono_tz::UTC)].into(),
+        weekly: vec![WeeklyPattern { store_id: STORE.into(), valid_from, week }],
+        ..WorkingRules::default()
+    }
+}
+
+/// The model: every claim ever made, and time as a list of ticks.
+#[derive(Default)]
+struct Model {
+    claims: BTreeMap<String, (ClaimSpec, ClaimState)>,
+}
+
+impl Model {
+    fn live(&self, id: &str, now: i64) -> bool {
+        match self.claims.get(id).map(|(_, state)| *state) {
+            Some(ClaimState::Held { expires_at }) => now < expires_at,
+            Some(ClaimState::Confirmed) => true,
+            Some(ClaimState::Released) | None => false,
+        }
+    }
+
+    /// Units at a tick: claims, less what a move and its old time share.
+    fn units(&self, now: i64, tick: Tick, but: &[&str]) -> u32 {
+        let here: Vec<&ClaimSpec> = self
+            .claims
+            .iter()
+            .filter(|(id, (spec, _))| {
+                self.live(id, now) && spec.block.contains(tick) && !but.contains(&id.as_str())
+            })
+            .map(|(_, (spec, _))| spec)
+            .collect();
+        let all: u32 = here.iter().map(|spec| u32::from(spec.quantity)).sum();
+        let shared: u32 = here
+            .iter()
+            .filter_map(|spec| {
+                let old = here.iter().find(|old| spec.replaces.as_ref() == Some(&old.id))?;
+                Some(u32::from(old.quantity.min(spec.quantity)))
+            })
+            .sum();
+        all - shared
+    }
+
+    fn room(&self, now: i64, spec: &ClaimSpec, capacity: u16) -> bool {
+        let mut but = vec![spec.id.as_str()];
+        but.extend(spec.replaces.as_deref());
+        (0..spec.block.ticks()).all(|step| {
+            self.units(now, spec.block.start.plus(step), &but) + u32::from(spec.quantity)
+                <= u32::from(capacity)
+        })
+    }
+
+    fn hold(&self, now: i64, spec: &ClaimSpec, capacity: u16) -> Result<(), Refusal> {
+        if spec.replaces.as_ref().is_some_and(|old| !self.live(old, now)) {
+            return Err(Refusal::Released);
+        }
+        if spec.quantity > capacity {
+            return Err(Refusal::Malformed);
+        }
+        let works = |tick: Tick| tick.index_in_day() < 96;
+        if spec.kind == ClaimKind::Appointment
+            && !(0..spec.block.ticks()).all(|step| works(spec.block.start.plus(step)))
+        {
+            return Err(Refusal::OutsideWorkingTime);
+        }
+        if self.room(now, spec, capacity) { Ok(()) } else { Err(Refusal::Taken) }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_calendar_does_what_the_model_does(capacity in 1_u16..4, steps in prop::collection::vec(step(), 1..60)) {
+        let mut calendar = Calendar { capacity, rules: rules(), claims: Vec::new() };
+        let mut model = Model::default();
+        let mut specs: Vec<(ClaimSpec, i64)> = Vec::new();
+        let mut now = DAY.start().ms() - 86_400_000;
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Wait(ticks) => now += ticks * 60_000,
+                Step::Hold { start, service, before, after, quantity, lives, moves, block } => {
+                    let from = DAY.start().plus(start + before);
+                    let service = Interval::new(from, from.plus(service)).unwrap();
+                    let spec = ClaimSpec {
+                        id: format!("c{number}"),
+                        op: format!("o{number}"),
+                        store_id: STORE.into(),
+                        kind: if block { ClaimKind::Block } else { ClaimKind::Appointment },
+                        service,
+                        block: Interval::new(service.start.plus(-before), service.end.plus(after)).unwrap(),
+                        quantity,
+                        replaces: moves.and_then(|at| specs.get(at)).map(|(old, _)| old.id.clone()),
+                    };
+                    let expires_at = now + lives * 60_000;
+                    let expected = model.hold(now, &spec, capacity);
+                    match calendar.hold(now, &spec, expires_at) {
+                        Ok((claim, changes)) => {
+                            prop_assert_eq!(expected, Ok(()));
+                            prop_assert_eq!(&claim.spec, &spec);
+                            calendar.apply(&changes);
+                            model.claims.insert(spec.id.clone(), (spec.clone(), ClaimState::Held { expires_at }));
+                            specs.push((spec, expires_at));
+                        }
+                        Err(refusal) => prop_assert_eq!(expected, Err(refusal)),
+                    }
+                }
+                Step::Again(at) => {
+                    // A retry of a live claim's operation gets the same claim, whatever it asks for.
+                    let Some((spec, expires_at)) = specs.get(at) else { continue };
+                    if model.live(&spec.id, now) && now < *expires_at {
+                        let retry = ClaimSpec { id: "retry".into(), ..spec.clone() };
+                        let (claim, changes) = calendar.hold(now, &retry, now + 60_000).unwrap();
+                        prop_assert_eq!(&claim.spec.id, &spec.id);
+                        prop_assert!(changes.is_empty());
+                    }
+                }
+                Step::Confirm(at) => {
+                    let Some((spec, _)) = specs.get(at).cloned() else { continue };
+                    let state = model.claims.get(&spec.id).map(|(_, state)| *state);
+                    let expected = match state {
+                        Some(ClaimState::Released) => Confirmation::Released,
+                        _ if model.live(&spec.id, now) => Confirmation::Confirmed,
+                        _ if model.room(now, &spec, capacity) => Confirmation::Confirmed,
+                        _ => Confirmation::Lost,
+                    };
+                    let (outcome, changes) = calendar.confirm(now, &spec);
+                    prop_assert_eq!(outcome, expected);
+                    calendar.apply(&changes);
+                    if outcome == Confirmation::Confirmed {
+                        model.claims.insert(spec.id.clone(), (spec.clone(), ClaimState::Confirmed));
+                    }
+                    if outcome != Confirmation::Lost
+                        && let Some((_, state)) = spec.replaces.as_ref().and_then(|old| model.claims.get_mut(old))
+                    {
+                        *state = ClaimState::Released;
+                    }
+                    let (again, changes) = calendar.confirm(now, &spec);
+                    prop_assert_eq!(again, outcome);
+                    prop_assert!(changes.is_empty() || outcome == Confirmation::Lost);
+                }
+                Step::Release(at) => {
+                    let Some((spec, _)) = specs.get(at) else { continue };
+                    let changes = calendar.release(&spec.id);
+                    calendar.apply(&changes);
+                    if let Some((_, state)) = model.claims.get_mut(&spec.id) {
+                        *state = ClaimState::Released;
+                    }
+                    prop_assert!(calendar.release(&spec.id).is_empty());
+                }
+            }
+            // I1, and the projection says exactly what the model says.
+            prop_assert_eq!(calendar.overfull(now), Vec::<Tick>::new());
+            let free = calendar.free_day(now, STORE, DAY);
+            for index in 0..288 {
+                let tick = DAY.start().plus(index);
+                let expected = index < 96 && model.units(now, tick, &[]) < u32::from(capacity);
+                prop_assert_eq!(free.get(tick), expected, "{:?}", tick);
+            }
+        }
+    }
+
+    #[test]
+    fn new_windows_strand_exactly_the_appointments_outside_them(
+        starts in prop::collection::btree_set(0_i64..16, 0..12),
+        open in 0_u16..16, length in 1_u16..17, off in prop::option::of((0_i64..96, 1_i64..40)),
+    ) {
+        let claims = starts.iter().map(|hour| {
+            let start = DAY.start().plus(hour * 6);
+            let interval = Interval::new(start, start.plus(6)).unwrap();
+            let spec = ClaimSpec {
+                id: format!("c{hour}"), op: format!("o{hour}"), store_id: STORE.into(), kind: ClaimKind::Appointment,
+                service: interval, block: interval, quantity: 1, replaces: None,
+            };
+            Claim { spec, state: ClaimState::Confirmed }
+        }).collect();
+        let calendar = Calendar { capacity: 1, rules: rules(), claims };
+        let mut narrower = rules();
+        let (from, until) = (open * 30, (open + length) * 30);
+        let date = chrono::DateTime::from_timestamp_millis(DAY.start().ms()).unwrap().date_naive();
+        narrower.overrides.push(DateOverride { store_id: STORE.into(), date, ranges: vec![MinuteRange::new(from, until).unwrap()] });
+        let off = off.map(|(start, length)| Interval::new(DAY.start().plus(start), DAY.start().plus(start + length)).unwrap());
+        narrower.times_off.extend(off.map(|interval| TimeOff { id: "t".into(), interval, reason: String::new() }));
+        let now = DAY.start().ms() - 1;
+        let mut stranded: Vec<String> = calendar.stranded(now, &narrower, 1).iter().map(|claim| claim.spec.id.clone()).collect();
+        stranded.sort();
+        let mut expected: Vec<String> = starts.iter().filter(|hour| {
+            let (start, end) = (*hour * 30, *hour * 30 + 30);
+            let inside = i64::from(from) <= start && end <= i64::from(until);
+            let free = off.is_none_or(|off| {
+                let start = DAY.start().plus(*hour * 6);
+                !off.overlaps(Interval::new(start, start.plus(6)).unwrap())
+            });
+            !(inside && free)
+        }).map(|hour| format!("c{hour}")).collect();
+        expected.sort();
+        prop_assert_eq!(stranded, expected);
+    }
+}
+
+fn spec(id: &str, start: i64, ticks: i64, replaces: Option<&str>) -> ClaimSpec {
+    let interval = Interval::new(DAY.start().plus(start), DAY.start().plus(start + ticks)).unwrap();
+    ClaimSpec {
+        id: id.into(),
+        op: format!("op-{id}"),
+        store_id: STORE.into(),
+        kind: ClaimKind::Appointment,
+        service: interval,
+        block: interval,
+        quantity: 1,
+        replaces: replaces.map(Into::into),
+    }
+}
+
+fn hold(calendar: &mut Calendar, now: i64, spec: &ClaimSpec) -> Result<(), Refusal> {
+    let (_, changes) = calendar.hold(now, spec, now + 300_000)?;
+    calendar.apply(&changes);
+    Ok(())
+}
+
+fn confirm(calendar: &mut Calendar, now: i64, spec: &ClaimSpec) -> (Confirmation, Vec<Change>) {
+    let (outcome, changes) = calendar.confirm(now, spec);
+    calendar.apply(&changes);
+    (outcome, changes)
+}
+
+#[test]
+fn a_confirm_that_comes_after_the_release_takes_nothing() {
+    let mut calendar = Calendar { capacity: 1, rules: rules(), claims: Vec::new() };
+    let now = DAY.start().ms() - 86_400_000;
+    let first = spec("a", 0, 6, None);
+    hold(&mut calendar, now, &first).unwrap();
+    let changes = calendar.release("a");
+    calendar.apply(&changes);
+    assert_eq!(confirm(&mut calendar, now, &first).0, Confirmation::Released);
+    assert_eq!(hold(&mut calendar, now, &spec("b", 0, 6, None)), Ok(()));
+}
+
+#[test]
+fn a_move_may_overlap_the_time_it_leaves_and_gives_it_back_when_confirmed() {
+    let mut calendar = Calendar { capacity: 1, rules: rules(), claims: Vec::new() };
+    let now = DAY.start().ms() - 86_400_000;
+    let old = spec("old", 0, 6, None);
+    hold(&mut calendar, now, &old).unwrap();
+    confirm(&mut calendar, now, &old);
+    let new = spec("new", 3, 6, Some("old"));
+    hold(&mut calendar, now, &new).unwrap();
+    // Until it is confirmed nobody gets either time.
+    assert_eq!(hold(&mut calendar, now, &spec("x", 0, 3, None)), Err(Refusal::Taken));
+    assert_eq!(hold(&mut calendar, now, &spec("y", 6, 3, None)), Err(Refusal::Taken));
+    assert_eq!(confirm(&mut calendar, now, &new).0, Confirmation::Confirmed);
+    assert_eq!(hold(&mut calendar, now, &spec("z", 0, 3, None)), Ok(()));
+}
+
+#[test]
+fn a_move_given_up_leaves_the_old_time_as_it_was() {
+    let mut calendar = Calendar { capacity: 1, rules: rules(), claims: Vec::new() };
+    let now = DAY.start().ms() - 86_400_000;
+    let old = spec("old", 0, 6, None);
+    hold(&mut calendar, now, &old).unwrap();
+    confirm(&mut calendar, now, &old);
+    hold(&mut calendar, now, &spec("new", 3, 6, Some("old"))).unwrap();
+    let later = now + 300_000;
+    assert_eq!(hold(&mut calendar, later, &spec("x", 0, 3, None)), Err(Refusal::Taken));
+    assert_eq!(hold(&mut calendar, later, &spec("y", 6, 3, None)), Ok(()));
+}
+
+#[test]
+fn confirms_of_two_moves_in_the_wrong_order_end_the_same() {
+    let mut calendar = Calendar { capacity: 1, rules: rules(), claims: Vec::new() };
+    let now = DAY.start().ms() - 86_400_000;
+    let specs = [spec("a", 0, 6, None), spec("b", 12, 6, Some("a")), spec("c", 24, 6, Some("b"))];
+    for spec in &specs {
+        hold(&mut calendar, now, spec).unwrap();
+    }
+    for spec in specs.iter().rev() {
+        confirm(&mut calendar, now, spec);
+    }
+    let live: Vec<_> = calendar
+        .claims
+        .iter()
+        .filter(|claim| claim.is_live(now))
+        .map(|claim| &claim.spec.id)
+        .collect();
+    assert_eq!(live, ["c"]);
+}
