@@ -7,12 +7,14 @@
 //! - [`fields`]: the types of input fields; what they hold has been checked;
 //! - [`page`]: lists by cursor;
 //! - [`limits`]: rate limits;
+//! - [`outbound`]: calls of outside services;
 //! - [`respond`]: JSON out, problems out, the log line.
 
 pub mod context;
 pub mod extract;
 pub mod fields;
 pub mod limits;
+pub mod outbound;
 pub mod page;
 pub mod respond;
 pub mod routes;
