@@ -11,10 +11,12 @@ BEGIN
   SELECT RAISE(ABORT, 'precondition service_bookable') WHERE NEW.name = 'service_bookable';
   SELECT RAISE(ABORT, 'precondition store_open') WHERE NEW.name = 'store_open';
   SELECT RAISE(ABORT, 'precondition technician_active') WHERE NEW.name = 'technician_active';
+  SELECT RAISE(ABORT, 'precondition member_active') WHERE NEW.name = 'member_active';
   SELECT RAISE(ABORT, 'precondition daily_limit') WHERE NEW.name = 'daily_limit';
   SELECT RAISE(ABORT, 'precondition order_version') WHERE NEW.name = 'order_version';
   SELECT RAISE(ABORT, 'precondition no_appointments') WHERE NEW.name = 'no_appointments';
   SELECT RAISE(ABORT, 'precondition last_owner') WHERE NEW.name = 'last_owner';
+  SELECT RAISE(ABORT, 'precondition staff_version') WHERE NEW.name = 'staff_version';
   SELECT RAISE(ABORT, 'precondition member_phone') WHERE NEW.name = 'member_phone';
   SELECT RAISE(ABORT, 'precondition unknown');
 END;
@@ -192,7 +194,8 @@ CREATE TABLE staff (
   created_at INTEGER NOT NULL,
   updated_at INTEGER NOT NULL
 ) STRICT;
-CREATE UNIQUE INDEX staff_phone ON staff (phone);
+-- Somebody who comes back after having left is a new row.
+CREATE UNIQUE INDEX staff_phone ON staff (phone) WHERE status = 'active';
 
 CREATE TABLE staff_grant (
   staff_id TEXT NOT NULL REFERENCES staff (id),

@@ -263,6 +263,7 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("service_bookable", Code::UnknownService),
     ("store_open", Code::StoreClosed),
     ("technician_active", Code::UnknownTechnician),
+    ("member_active", Code::InvalidToken),
     ("daily_limit", Code::DailyLimitReached),
     ("order_version", Code::OrderChanged),
     ("staff_phone", Code::StaffPhoneTaken),

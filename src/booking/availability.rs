@@ -39,7 +39,6 @@ pub struct Wanted {
 
 /// Free starts by date.
 #[derive(Serialize, ToSchema)]
-#[expect(dead_code, reason = "the schema of what `write` writes")]
 pub struct Availability {
     /// Every date asked for, in order.
     days: Vec<Day>,

@@ -463,7 +463,12 @@ impl Commit<'_> {
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
         let statements = vec![
             operator.store(StatusCode::CREATED, &response, ctx.now),
-            queries::appointment_stands(&line, &spec.id, offer.service.max_per_day),
+            queries::appointment_stands(
+                &line,
+                &spec.id,
+                offer.service.max_per_day,
+                order.member_id,
+            ),
             insert_order,
             insert_line,
             order::queries::insert_event(

@@ -142,9 +142,15 @@ pub fn store_answer(
 }
 
 /// What must still hold when an appointment is committed: the service is active, the store is open, the
-/// technician is active, and the day is not full without `line_id` (its own line, when it is moved).
+/// technician and the member are active, and the day is not full without `line_id` (its own line, when
+/// it is moved).
 #[must_use]
-pub fn appointment_stands(line: &Line, line_id: &str, max_per_day: Option<i64>) -> Statement {
+pub fn appointment_stands(
+    line: &Line,
+    line_id: &str,
+    max_per_day: Option<i64>,
+    member_id: Option<&Id>,
+) -> Statement {
     sql!(
         "INSERT INTO precondition (name, ok) VALUES
             ('service_bookable', EXISTS (SELECT 1 FROM service WHERE id = ?1 AND status = 'active')),
@@ -152,13 +158,16 @@ pub fn appointment_stands(line: &Line, line_id: &str, max_per_day: Option<i64>) 
             ('technician_active',
                 EXISTS (SELECT 1 FROM technician WHERE id = ?3 AND status = 'active')),
             ('daily_limit', ?5 IS NULL OR (SELECT count(*) FROM order_line WHERE service_id = ?1
-                AND store_id = ?2 AND date = ?4 AND status = 'live' AND id <> ?6) < ?5)",
+                AND store_id = ?2 AND date = ?4 AND status = 'live' AND id <> ?6) < ?5),
+            ('member_active', ?7 IS NULL
+                OR EXISTS (SELECT 1 FROM member WHERE id = ?7 AND status = 'active'))",
         line.service_id,
         line.store_id,
         line.technician_id,
         line.date,
         max_per_day,
-        line_id
+        line_id,
+        member_id
     )
 }
 

@@ -218,7 +218,7 @@ async fn reschedule(
     });
     let mut statements = vec![
         operator.store(StatusCode::OK, &response, ctx.now),
-        queries::appointment_stands(&to, wish.line_id.as_str(), offer.service.max_per_day),
+        queries::appointment_stands(&to, wish.line_id.as_str(), offer.service.max_per_day, None),
     ];
     statements.extend(queries::move_line(order_id, known.version, &wish.line_id, &to, ctx.now));
     statements.push(order::queries::insert_event(

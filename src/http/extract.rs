@@ -102,6 +102,14 @@ pub fn media_type(headers: &HeaderMap) -> String {
 /// # Errors
 /// A code for what is wrong, and the path of the field.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
+    // serde takes a list for a struct, field by field; every body here is an object.
+    if bytes
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|first| matches!(first, b'[' | b'"' | b'0'..=b'9' | b'-'))
+    {
+        return Err(Problem::from(Code::WrongType).with("object").at("."));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();

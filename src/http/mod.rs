@@ -7,6 +7,7 @@
 //! - [`fields`]: the types of input fields; what they hold has been checked;
 //! - [`page`]: lists by cursor;
 //! - [`limits`]: rate limits;
+//! - [`outbound`]: calls of outside services;
 //! - [`respond`]: JSON out, problems out, the log line.
 
 pub mod context;

@@ -1,12 +1,130 @@
-//! stub
-use crate::error::Answer;
+//! Calls of outside services: a request that `zhundian_providers` built goes out as it is, and what
+//! came back is handed to the same crate to be read.
+//!
+//! Addresses hold secrets in their queries, so nothing here ever logs or reports one whole: a fault
+//! names the endpoint and no more.
+
+use futures_util::StreamExt as _;
+use worker::js_sys::Uint8Array;
+use worker::send::SendFuture;
+use worker::{AbortController, Fetch, Headers, Method, RequestInit, RequestRedirect};
+use zhundian_providers::http::{MAX_REPLY_BYTES, Method as ProviderMethod, Reply, Request};
+use zhundian_providers::phone::Phone;
+use zhundian_providers::sms::SmsError;
+
+use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
-/// Stub.
-pub async fn send_sms(
-    _ctx: &Ctx,
-    _template: &str,
-    _phone: &zhundian_providers::phone::Phone,
-    _params: &[&str],
-) -> Answer<()> {
-    Ok(())
+
+/// Milliseconds after which a service counts as not answering.
+const TIMEOUT_MS: u64 = 8_000;
+/// Seconds after which a client may try again when WeChat or the SMS service limits us.
+pub const LIMITED_RETRY_SECONDS: u32 = 60;
+/// Seconds after which a client may try again when a service does not answer.
+pub const UNAVAILABLE_RETRY_SECONDS: u32 = 5;
+
+/// What a service answered.
+pub struct Received {
+    status: u16,
+    body: Vec<u8>,
+}
+
+impl Received {
+    /// As the providers crate reads it.
+    #[must_use]
+    pub fn reply(&self) -> Reply<'_> {
+        Reply { status: self.status, body: &self.body }
+    }
+}
+
+/// A service that did not answer, or not in time: the endpoint and the reason. Whether the request had
+/// an effect is unknown.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unanswered(String);
+
+/// Sends a request and reads the answer, at most [`MAX_REPLY_BYTES`] of it. Redirects are answers too,
+/// for a signed request is good for one address only.
+///
+/// # Errors
+/// [`Unanswered`].
+pub async fn send(request: &Request) -> Result<Received, Unanswered> {
+    let endpoint = request.endpoint().to_owned();
+    let unanswered = |why: &str| Unanswered(format!("{endpoint}: {why}"));
+    let exchange = async {
+        let abort = AbortController::default();
+        let signal = abort.signal();
+        let done = crate::http::timeout(TIMEOUT_MS, exchange(request, &signal)).await;
+        if done.is_none() {
+            abort.abort();
+        }
+        done
+    };
+    match SendFuture::new(exchange).await {
+        Some(Ok(received)) => Ok(received),
+        Some(Err(error)) => {
+            let text = error.to_string();
+            let safe = !text.contains("://") && !text.contains('?');
+            Err(unanswered(if safe { &text } else { "the request failed" }))
+        }
+        None => Err(unanswered(&format!("no answer in {TIMEOUT_MS} ms"))),
+    }
+}
+
+async fn exchange(request: &Request, signal: &worker::AbortSignal) -> worker::Result<Received> {
+    let headers = Headers::new();
+    for (name, value) in &request.headers {
+        headers.set(name, value)?;
+    }
+    let mut init = RequestInit::new();
+    init.with_headers(headers).with_redirect(RequestRedirect::Manual);
+    match request.method {
+        ProviderMethod::Get => init.with_method(Method::Get),
+        ProviderMethod::Post => init
+            .with_method(Method::Post)
+            .with_body(Some(Uint8Array::from(request.body.as_slice()).into())),
+    };
+    let outgoing = worker::Request::new_with_init(&request.url, &init)?;
+    let mut response = Fetch::Request(outgoing).send_with_signal(signal).await?;
+    let status = response.status_code();
+    let mut body = Vec::new();
+    if let Ok(mut chunks) = response.stream() {
+        while let Some(chunk) = chunks.next().await {
+            body.extend_from_slice(&chunk?);
+            // One byte too many tells the reader that it was too long; there is no use in more.
+            if body.len() > MAX_REPLY_BYTES {
+                body.truncate(MAX_REPLY_BYTES + 1);
+                break;
+            }
+        }
+    }
+    Ok(Received { status, body })
+}
+
+/// Sends a short message from one of the merchant's templates.
+///
+/// # Errors
+/// `sms_refused` when it will never go to this number, `rate_limited`, `misconfigured`, or
+/// `sms_unavailable`, after which it may have been sent or not.
+pub async fn sms(ctx: &Ctx, to: &Phone, template: &str, params: &[&str]) -> Answer<()> {
+    let service = &ctx.config().sms;
+    let seconds = crate::http::context::now_ms().div_euclid(1000);
+    let request = service.send(seconds, to, template, params);
+    let unavailable = |cause: String| {
+        Problem::from(Code::SmsUnavailable).retry_after(UNAVAILABLE_RETRY_SECONDS).caused_by(cause)
+    };
+    let received = send(&request).await.map_err(|error| unavailable(error.to_string()))?;
+    match service.read_send(received.reply()) {
+        Ok(_) => Ok(()),
+        Err(error @ (SmsError::InvalidPhone | SmsError::Refused { .. })) => {
+            Err(Problem::from(Code::SmsRefused).caused_by(error))
+        }
+        Err(error @ SmsError::RateLimited { .. }) => Err(Problem::from(Code::RateLimited)
+            .retry_after(LIMITED_RETRY_SECONDS)
+            .caused_by(error)),
+        Err(error @ SmsError::Misconfigured { .. }) => Err(Problem::from(Code::Misconfigured)
+            .with("SMS")
+            .retry_after(LIMITED_RETRY_SECONDS)
+            .caused_by(error)),
+        Err(error @ SmsError::Unavailable { .. }) => Err(unavailable(error.to_string())),
+    }
 }

@@ -128,13 +128,8 @@ async fn tell_lost(ctx: &Ctx, order_id: &Id) -> Answer<()> {
     };
     let start = zhundian_domain::time::rfc3339(lost.time_zone, lost.start_at).replace('T', " ");
     let start = start.get(..16).unwrap_or_default();
-    crate::http::outbound::send_sms(
-        ctx,
-        &ctx.config().sms_lost_template,
-        &phone,
-        &[&lost.store_name, start],
-    )
-    .await
+    let told = [lost.store_name.as_str(), start];
+    crate::http::outbound::sms(ctx, &phone, &ctx.config().sms_lost_template, &told).await
 }
 
 /// Delivers what is due, until nothing is or `until` (UTC milliseconds) has come. Answers how many rows

@@ -1,0 +1,252 @@
+//! What each call answers: loads, decides, writes, inside the transaction that the object has opened.
+
+use worker::Result;
+use zhundian_domain::calendar::{Calendar as Rules, Change, MAX_CAPACITY};
+use zhundian_domain::time::{DayRange, Interval, UtcDay};
+use zhundian_domain::working::WorkingRules;
+
+use crate::calls::{
+    Claims, ClaimsReply, Confirm, ConfirmReply, Free, FreeReply, HORIZON_DAYS, Hold, HoldReply,
+    MAX_CLAIMS, ProjectedDay, Release, ReleaseReply, SetWindows, SetWindowsReply, WindowEdit,
+    Windows, WindowsReply,
+};
+use crate::store::Rows;
+
+/// The part of the calendar that a decision about `interval` needs.
+fn load(rows: &Rows, interval: Interval, ids: [&str; 2], op: &str) -> Result<Rules> {
+    let (rules, capacity) = rows.windows()?;
+    // Whole days: the reply carries them.
+    let whole = interval.days().interval().unwrap_or(interval);
+    Ok(Rules { capacity, rules, claims: rows.around(whole, ids, op)? })
+}
+
+fn stores(rules: &WorkingRules) -> Vec<String> {
+    rules.stores.keys().cloned().collect()
+}
+
+fn project(calendar: &Rules, now: i64, days: DayRange, version: i64) -> Vec<ProjectedDay> {
+    calendar
+        .rules
+        .stores
+        .keys()
+        .flat_map(|store_id| {
+            days.iter().map(move |day| ProjectedDay {
+                store_id: store_id.clone(),
+                day,
+                free: calendar.free_day(now, store_id, day),
+                version,
+            })
+        })
+        .collect()
+}
+
+pub fn hold(rows: &Rows, now: i64, call: Hold) -> Result<HoldReply> {
+    let spec = &call.spec;
+    let replaces = spec.replaces.as_deref().unwrap_or_default();
+    let mut calendar = load(rows, spec.block, [&spec.id, replaces], &spec.op)?;
+    let days = spec.block.days();
+    match calendar.hold(now, spec, call.expires_at) {
+        Ok((claim, changes)) => {
+            let version = if changes.is_empty() {
+                rows.meta()?.version
+            } else {
+                rows.apply(now, &changes, &stores(&calendar.rules))?
+            };
+            calendar.apply(&changes);
+            Ok(HoldReply::Held { claim, days: project(&calendar, now, days, version) })
+        }
+        Err(refusal) => {
+            let version = rows.meta()?.version;
+            Ok(HoldReply::Refused { refusal, days: project(&calendar, now, days, version) })
+        }
+    }
+}
+
+pub fn confirm(rows: &Rows, now: i64, call: Confirm) -> Result<ConfirmReply> {
+    let spec = &call.spec;
+    let replaces = spec.replaces.as_deref().unwrap_or_default();
+    rows.forget_days(&call.written)?;
+    let mut calendar = load(rows, spec.block, [&spec.id, replaces], &spec.op)?;
+    let (outcome, changes) = calendar.confirm(now, spec);
+    if changes.is_empty() {
+        return Ok(ConfirmReply { outcome, days: Vec::new() });
+    }
+    // Making a live hold last changes nobody's free time: nothing to project.
+    let free_changes = spec.replaces.is_some()
+        || !calendar.claim(&spec.id).is_some_and(|claim| claim.is_live(now));
+    if !free_changes {
+        rows.apply(now, &changes, &[])?;
+        return Ok(ConfirmReply { outcome, days: Vec::new() });
+    }
+    let version = rows.apply(now, &changes, &stores(&calendar.rules))?;
+    calendar.apply(&changes);
+    let days = touched(rows, &calendar, now, &changes, version)?;
+    Ok(ConfirmReply { outcome, days })
+}
+
+pub fn release(rows: &Rows, now: i64, call: Release) -> Result<ReleaseReply> {
+    let Some(claim) = rows.claim(&call.claim_id)? else {
+        return Ok(ReleaseReply { days: Vec::new() });
+    };
+    let mut calendar = load(rows, claim.spec.block, [&call.claim_id, ""], "")?;
+    let changes = calendar.release(&call.claim_id);
+    if changes.is_empty() {
+        return Ok(ReleaseReply { days: Vec::new() });
+    }
+    let version = rows.apply(now, &changes, &stores(&calendar.rules))?;
+    calendar.apply(&changes);
+    Ok(ReleaseReply { days: touched(rows, &calendar, now, &changes, version)? })
+}
+
+/// The projected days of every block that changed. A move's two blocks may lie weeks apart, so each is
+/// looked at with the claims around it.
+fn touched(
+    rows: &Rows,
+    calendar: &Rules,
+    now: i64,
+    changes: &[Change],
+    version: i64,
+) -> Result<Vec<ProjectedDay>> {
+    let mut days: Vec<ProjectedDay> = Vec::new();
+    for change in changes {
+        let range = change.block().days();
+        let whole = range.interval().unwrap_or_else(|| change.block());
+        let part = Rules {
+            capacity: calendar.capacity,
+            rules: calendar.rules.clone(),
+            claims: rows.around(whole, ["", ""], "")?,
+        };
+        for day in project(&part, now, range, version) {
+            if !days.iter().any(|known| known.day == day.day && known.store_id == day.store_id) {
+                days.push(day);
+            }
+        }
+    }
+    Ok(days)
+}
+
+fn edit(rules: &mut WorkingRules, capacity: &mut u16, edit: WindowEdit) {
+    match edit {
+        WindowEdit::Stores(stores) => rules.stores = stores,
+        WindowEdit::Capacity(units) => *capacity = units.clamp(1, MAX_CAPACITY),
+        WindowEdit::Weekly(pattern) => {
+            rules.weekly.retain(|known| {
+                known.store_id != pattern.store_id || known.valid_from != pattern.valid_from
+            });
+            rules.weekly.push(pattern);
+        }
+        WindowEdit::RemoveWeekly { store_id, valid_from } => {
+            rules
+                .weekly
+                .retain(|known| known.store_id != store_id || known.valid_from != valid_from);
+        }
+        WindowEdit::Override(date) => {
+            rules
+                .overrides
+                .retain(|known| known.store_id != date.store_id || known.date != date.date);
+            rules.overrides.push(date);
+        }
+        WindowEdit::RemoveOverride { store_id, date } => {
+            rules.overrides.retain(|known| known.store_id != store_id || known.date != date);
+        }
+        WindowEdit::TimeOff(off) => {
+            rules.times_off.retain(|known| known.id != off.id);
+            rules.times_off.push(off);
+        }
+        WindowEdit::RemoveTimeOff { id } => rules.times_off.retain(|known| known.id != id),
+        WindowEdit::Holidays { store_id, dates } => {
+            rules.holidays.retain(|(store, _)| *store != store_id);
+            rules.holidays.extend(dates.into_iter().map(|date| (store_id.clone(), date)));
+        }
+    }
+}
+
+pub fn set_windows(rows: &Rows, now: i64, call: SetWindows) -> Result<SetWindowsReply> {
+    let (before, capacity_before) = rows.windows()?;
+    let (mut rules, mut capacity) = (before.clone(), capacity_before);
+    for one in call.edits {
+        edit(&mut rules, &mut capacity, one);
+    }
+    if let Err(what) = rules.check_limits() {
+        return Ok(SetWindowsReply::TooMany { what: what.into() });
+    }
+    if rules == before && capacity == capacity_before {
+        return Ok(SetWindowsReply::Set { days: Vec::new(), kept: Vec::new() });
+    }
+    let mut calendar =
+        Rules { capacity: capacity_before, rules: before, claims: rows.upcoming(now)? };
+    let mut stranded: Vec<_> =
+        calendar.stranded(now, &rules, capacity).into_iter().cloned().collect();
+    stranded.truncate(MAX_CLAIMS);
+    if !stranded.is_empty() && !call.keep_appointments {
+        return Ok(SetWindowsReply::Stranded { claims: stranded });
+    }
+    if call.dry_run {
+        return Ok(SetWindowsReply::Set { days: Vec::new(), kept: stranded });
+    }
+    // Days of stores that are left must be said to be free of working time, so both sets are noted.
+    let mut all_stores = stores(&calendar.rules);
+    all_stores.extend(rules.stores.keys().cloned());
+    all_stores.sort();
+    all_stores.dedup();
+    rows.set_windows(&rules, capacity)?;
+    let version = rows.next_version()?;
+    // One day back: a local day of a clock ahead of UTC began yesterday.
+    let days = DayRange { from: UtcDay(UtcDay::of_ms(now).0 - 1), until: Rows::horizon(now) };
+    rows.note_days(now, days.from, days.until, &all_stores, version)?;
+    rows.set_projected_until(days.until)?;
+    (calendar.rules, calendar.capacity) = (rules, capacity);
+    let days = all_stores
+        .iter()
+        .flat_map(|store_id| {
+            days.iter().map(|day| ProjectedDay {
+                store_id: store_id.clone(),
+                day,
+                free: calendar.free_day(now, store_id, day),
+                version,
+            })
+        })
+        .collect();
+    Ok(SetWindowsReply::Set { days, kept: stranded })
+}
+
+pub fn windows(rows: &Rows, _now: i64, _call: Windows) -> Result<WindowsReply> {
+    let (rules, capacity) = rows.windows()?;
+    Ok(WindowsReply { capacity, rules })
+}
+
+pub fn free(rows: &Rows, now: i64, call: Free) -> Result<FreeReply> {
+    let until = UtcDay(call.days.until.0.min(call.days.from.0 + HORIZON_DAYS + 1));
+    let days = DayRange { from: call.days.from, until };
+    let Some(interval) = days.interval() else { return Ok(FreeReply { days: Vec::new() }) };
+    let calendar = load(rows, interval, ["", ""], "")?;
+    Ok(FreeReply { days: project(&calendar, now, days, rows.meta()?.version) })
+}
+
+pub fn claims(rows: &Rows, now: i64, call: Claims) -> Result<ClaimsReply> {
+    let (claims, more) = rows.page(now, call.interval, call.after.as_ref())?;
+    let (_, capacity) = rows.windows()?;
+    Ok(ClaimsReply { claims, more, capacity })
+}
+
+/// What must be sent to D1 by now, as it is now.
+pub fn due_days(rows: &Rows, now: i64) -> Result<Vec<ProjectedDay>> {
+    let due = rows.due_days(now)?;
+    let (rules, capacity) = rows.windows()?;
+    let version = rows.meta()?.version;
+    due.into_iter()
+        .map(|(store_id, day, _)| {
+            let calendar = Rules {
+                capacity,
+                rules: rules.clone(),
+                claims: rows.around(day.interval(), ["", ""], "")?,
+            };
+            Ok(ProjectedDay {
+                free: calendar.free_day(now, &store_id, day),
+                store_id,
+                day,
+                version,
+            })
+        })
+        .collect()
+}
