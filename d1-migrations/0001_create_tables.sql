@@ -18,6 +18,10 @@ BEGIN
   SELECT RAISE(ABORT, 'precondition last_owner') WHERE NEW.name = 'last_owner';
   SELECT RAISE(ABORT, 'precondition staff_version') WHERE NEW.name = 'staff_version';
   SELECT RAISE(ABORT, 'precondition member_phone') WHERE NEW.name = 'member_phone';
+  SELECT RAISE(ABORT, 'precondition catalog_version') WHERE NEW.name = 'catalog_version';
+  SELECT RAISE(ABORT, 'precondition stores_exist') WHERE NEW.name = 'stores_exist';
+  SELECT RAISE(ABORT, 'precondition technicians_exist') WHERE NEW.name = 'technicians_exist';
+  SELECT RAISE(ABORT, 'precondition photos_exist') WHERE NEW.name = 'photos_exist';
   SELECT RAISE(ABORT, 'precondition unknown');
 END;
 
@@ -182,6 +186,8 @@ CREATE TABLE member (
 ) STRICT;
 CREATE UNIQUE INDEX member_openid ON member (openid) WHERE openid IS NOT NULL;
 CREATE UNIQUE INDEX member_phone ON member (phone) WHERE phone IS NOT NULL;
+-- Which photos are somebody's avatar.
+CREATE INDEX member_avatar ON member (avatar) WHERE avatar IS NOT NULL;
 
 CREATE TABLE staff (
   id TEXT PRIMARY KEY NOT NULL,

@@ -65,6 +65,7 @@ codes! {
     DuplicateItem = "duplicate_item", UNPROCESSABLE_ENTITY, "列表中有重复", "The list has the same item twice.";
     InvalidId = "invalid_id", UNPROCESSABLE_ENTITY, "编号应为 32 位小写十六进制", "An id is 32 lower-case hexadecimal digits.";
     InvalidPhone = "invalid_phone", UNPROCESSABLE_ENTITY, "请输入 11 位大陆手机号", "Must be a mainland mobile number of 11 digits.";
+    InvalidContactPhone = "invalid_contact_phone", UNPROCESSABLE_ENTITY, "电话应为 5 到 20 位数字、空格、+ 或 -", "Must be a telephone number: 5 to 20 digits, spaces, + or -.";
     InvalidDate = "invalid_date", UNPROCESSABLE_ENTITY, "日期不存在,格式为 YYYY-MM-DD", "There is no such date; the form is YYYY-MM-DD.";
     InvalidTime = "invalid_time", UNPROCESSABLE_ENTITY, "时间应为 HH:MM,五分钟一格", "A time of day is HH:MM, on a multiple of five minutes.";
     InvalidInstant = "invalid_instant", UNPROCESSABLE_ENTITY, "时间应为 RFC 3339,例如 2026-11-23T10:00:00+08:00", "An instant is RFC 3339, such as 2026-11-23T10:00:00+08:00.";
@@ -270,6 +271,10 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("member_phone", Code::PhoneTaken),
     ("last_owner", Code::LastOwner),
     ("no_appointments", Code::HasAppointments),
+    ("catalog_version", Code::StaleVersion),
+    ("stores_exist", Code::UnknownStore),
+    ("technicians_exist", Code::UnknownTechnician),
+    ("photos_exist", Code::UnknownPhoto),
 ];
 
 impl From<DbError> for Problem {

@@ -1,14 +1,64 @@
-//! stub
-use crate::http::Routes;
+//! What can be booked, where and with whom: stores, services, technicians, working time, photos.
+//!
+//! Touches the catalog's tables, the R2 bucket of photos, and through [`windows`] the technicians'
+//! calendar objects; of orders it only reads what stands in the way of a change. D1 decides all of it
+//! but working time, which the calendar object keeps.
+//!
+//! Where to start: `stores` for the pattern that services and technicians follow, `record` for what
+//! guards a change (a version, ids that must name something, an end that deletes nothing), `queries` for
+//! the SQL, among it [`ELIGIBLE`], the one rule of who does which service.
+
+mod fields;
+mod holidays;
+mod near;
 pub mod photos;
+mod queries;
+mod record;
+mod services;
+mod stores;
+mod technicians;
 pub mod windows;
-/// Routes.
+
+use utoipa_axum::routes;
+
+use crate::auth::permission::Permission::{CatalogRead, CatalogWrite, ScheduleWrite};
+use crate::http::Routes;
+
+pub use queries::ELIGIBLE;
+pub use services::{Mode, Place};
+
+/// The catalog's routes.
+#[must_use]
 pub fn routes() -> Routes {
     Routes::new()
+        .public(routes!(stores::list))
+        .public(routes!(stores::get))
+        .public(routes!(services::list))
+        .public(routes!(services::get))
+        .public(routes!(technicians::list))
+        .public(routes!(technicians::get))
+        .public(routes!(photos::get))
+        .staff(CatalogRead, routes!(stores::admin_list))
+        .staff(CatalogRead, routes!(stores::admin_get))
+        .staff(CatalogWrite, routes!(stores::create))
+        .staff(CatalogWrite, routes!(stores::change))
+        .staff(CatalogWrite, routes!(stores::retire))
+        .staff(CatalogRead, routes!(services::admin_list))
+        .staff(CatalogRead, routes!(services::admin_get))
+        .staff(CatalogWrite, routes!(services::create))
+        .staff(CatalogWrite, routes!(services::change))
+        .staff(CatalogWrite, routes!(services::retire))
+        .staff(CatalogRead, routes!(technicians::admin_list))
+        .staff(CatalogRead, routes!(technicians::admin_get))
+        .staff(CatalogWrite, routes!(technicians::create))
+        .staff(CatalogWrite, routes!(technicians::change))
+        .staff(CatalogWrite, routes!(technicians::retire))
+        .staff(ScheduleWrite, routes!(windows::get))
+        .staff(ScheduleWrite, routes!(windows::set_weekly, windows::remove_weekly))
+        .staff(ScheduleWrite, routes!(windows::set_date, windows::remove_date))
+        .staff(ScheduleWrite, routes!(windows::add_time_off))
+        .staff(ScheduleWrite, routes!(windows::remove_time_off))
+        .staff(ScheduleWrite, routes!(holidays::list))
+        .staff(ScheduleWrite, routes!(holidays::put, holidays::remove))
+        .staff(CatalogWrite, routes!(photos::upload))
 }
-
-/// Stub.
-pub const ELIGIBLE: &str = "(CASE WHEN EXISTS (SELECT 1 FROM service_technician st WHERE st.service_id = s.id)
-    THEN EXISTS (SELECT 1 FROM service_technician st WHERE st.service_id = s.id AND st.technician_id = t.id)
-    ELSE NOT EXISTS (SELECT 1 FROM service_skill ss WHERE ss.service_id = s.id AND NOT EXISTS
-        (SELECT 1 FROM technician_skill k WHERE k.technician_id = t.id AND k.skill = ss.skill)) END)";

@@ -187,6 +187,13 @@ impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
         if value >= MIN && value <= MAX { Some(Self(value)) } else { None }
     }
 
+    /// A constant of the range, checked by the compiler: a default.
+    #[must_use]
+    pub const fn of<const VALUE: i64>() -> Self {
+        const { assert!(MIN <= VALUE && VALUE <= MAX) };
+        Self(VALUE)
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> i64 {

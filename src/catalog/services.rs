@@ -1,0 +1,452 @@
+//! Services: what is booked, where, by whom and for how much.
+
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use zhundian_domain::availability::{MAX_BUFFER_MINUTES, MAX_DAYS_AHEAD, MAX_SERVICE_MINUTES};
+
+use super::fields::{Deposit, GridMinutes, LevelPrices, PhotoIds, Set, Skills};
+use super::queries;
+use super::record::{
+    self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
+};
+use crate::auth::caller::Staff;
+use crate::auth::permission::Permission;
+use crate::d1::Statement;
+use crate::error::{Answer, Code, Problem};
+use crate::http::extract::{Body, PathId, Query};
+use crate::http::fields::{Fen, Id, Int, List, LongText, Name, Text};
+use crate::http::page::Page;
+use crate::http::respond::Created;
+use crate::http::{Ctx, Json};
+
+/// Minutes of notice, at most: thirty days.
+const MAX_NOTICE_MINUTES: i64 = 30 * 24 * 60;
+
+/// Where a service is done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// In the store.
+    Store,
+    /// At the customer's home.
+    Home,
+}
+
+/// How a service is booked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// 指派: service and time; the merchant assigns the technician.
+    Assigned,
+    /// 直约: technician, service and time.
+    Direct,
+    /// 快速预约: a category and wishes; staff arranges.
+    Express,
+    /// 服务计划: only staff make it. Cannot be given or taken away once the service is saved.
+    Plan,
+}
+
+/// Whether something can be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It can.
+    Active,
+    /// Not any more.
+    Retired,
+}
+
+/// A step of a service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// What is done.
+    pub name: Name,
+    /// How long it takes.
+    pub minutes: Int<1, 720>,
+}
+
+/// How long a service takes.
+type ServiceMinutes = GridMinutes<5, MAX_SERVICE_MINUTES>;
+/// Before or after it.
+type BufferMinutes = GridMinutes<0, MAX_BUFFER_MINUTES>;
+/// Notice that is asked for.
+type NoticeMinutes = Int<0, MAX_NOTICE_MINUTES>;
+type DaysAhead = Int<1, MAX_DAYS_AHEAD>;
+type Steps = List<Step, 20>;
+type Places = Set<Place, 2, 1>;
+type Modes = Set<Mode, 4, 1>;
+type OfferedIn = Set<Id, 200, 1>;
+type Named = Set<Id, 200>;
+
+document! {
+    /// A service.
+    NewService, ChangedService {
+        /// Under which customers find it.
+        category: Text<1, 32>,
+        /// 1 to 64 characters.
+        name: Name,
+        /// In several lines.
+        #[serde(default)]
+        description: LongText,
+        /// In order.
+        #[serde(default)]
+        steps: Steps,
+        /// Ids of photos.
+        #[serde(default)]
+        photos: PhotoIds,
+        /// As the customer sees it.
+        duration_minutes: ServiceMinutes,
+        /// Taken before the service.
+        #[serde(default = "GridMinutes::of::<0>")]
+        buffer_before_minutes: BufferMinutes,
+        /// Taken after the service.
+        #[serde(default = "GridMinutes::of::<0>")]
+        buffer_after_minutes: BufferMinutes,
+        /// For a technician of a level that has no price of its own.
+        price_fen: Fen,
+        /// For the others.
+        #[serde(default)]
+        level_prices: LevelPrices,
+        /// What must be paid before the visit.
+        deposit: Deposit,
+        /// Where it is done.
+        places: Places,
+        /// How it is booked.
+        modes: Modes,
+        /// Least minutes from the booking to the start.
+        #[serde(default = "Int::of::<60>")]
+        min_notice_minutes: NoticeMinutes,
+        /// Most days from the booking to the start.
+        #[serde(default = "Int::of::<30>")]
+        max_days_ahead: DaysAhead,
+        /// Most appointments a store and date; null for no limit.
+        #[serde(default)]
+        max_per_day: Option<Int<1, 1000>>,
+        /// Least minutes before the start for a member to cancel or move.
+        #[serde(default = "Int::of::<120>")]
+        change_notice_minutes: NoticeMinutes,
+        /// Where it is offered.
+        stores: OfferedIn,
+        /// What a technician must know; of no account when `technicians` names any.
+        #[serde(default)]
+        skills: Skills,
+        /// Who alone does it; when empty, all who have the skills.
+        #[serde(default)]
+        technicians: Named,
+    }
+}
+
+impl NewService {
+    fn refs(&self) -> Vec<Refs> {
+        vec![
+            Refs::list(Table::Store, "stores", &self.stores.0),
+            Refs::list(Table::Technician, "technicians", &self.technicians.0),
+            Refs::list(Table::Photo, "photos", &self.photos.0),
+        ]
+    }
+
+    fn statements(&self, ctx: &Ctx, id: &Id) -> Answer<Vec<Statement>> {
+        if let Deposit::Fixed { fen } = self.deposit
+            && fen.get() > self.price_fen.get()
+        {
+            let range = format!("1..{}", self.price_fen.get());
+            return Err(Problem::from(Code::OutOfRange).with(range).at("deposit.fen"));
+        }
+        let document = serde_json::json!({
+            "category": self.category,
+            "name": self.name,
+            "description": self.description,
+            "steps": self.steps,
+            "photos": self.photos,
+            "duration_minutes": self.duration_minutes,
+            "buffer_before_minutes": self.buffer_before_minutes,
+            "buffer_after_minutes": self.buffer_after_minutes,
+            "price_fen": self.price_fen,
+            "level_prices": self.level_prices.0,
+            "deposit": self.deposit,
+            "places": self.places,
+            "modes": self.modes,
+            "min_notice_minutes": self.min_notice_minutes,
+            "max_days_ahead": self.max_days_ahead,
+            "max_per_day": self.max_per_day,
+            "change_notice_minutes": self.change_notice_minutes,
+            "stores": self.stores,
+            "skills": self.skills,
+            "technicians": self.technicians,
+        });
+        Ok(queries::put_service(id, &document.to_string(), ctx.now))
+    }
+}
+
+/// A service as the merchant sees it.
+#[derive(Serialize, Deserialize, ToSchema)]
+pub struct Service {
+    /// Its id.
+    pub id: Id,
+    /// Under which customers find it.
+    pub category: String,
+    /// Its name.
+    pub name: String,
+    /// In several lines.
+    pub description: String,
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Ids of photos.
+    pub photos: Vec<Id>,
+    /// As the customer sees it.
+    pub duration_minutes: i64,
+    /// Taken before the service.
+    pub buffer_before_minutes: i64,
+    /// Taken after the service.
+    pub buffer_after_minutes: i64,
+    /// For a technician of a level that has no price of its own.
+    pub price_fen: i64,
+    /// For the others.
+    #[serde(deserialize_with = "LevelPrices::from_row")]
+    pub level_prices: LevelPrices,
+    /// What must be paid before the visit.
+    pub deposit: Deposit,
+    /// Where it is done.
+    pub places: Vec<Place>,
+    /// How it is booked.
+    pub modes: Vec<Mode>,
+    /// Least minutes from the booking to the start.
+    pub min_notice_minutes: i64,
+    /// Most days from the booking to the start.
+    pub max_days_ahead: i64,
+    /// Most appointments a store and date; null for no limit.
+    pub max_per_day: Option<i64>,
+    /// Least minutes before the start for a member to cancel or move.
+    pub change_notice_minutes: i64,
+    /// Where it is offered; stores that are retired are left out.
+    pub stores: Vec<Id>,
+    /// What a technician must know.
+    pub skills: Vec<String>,
+    /// Who alone does it; when empty, all who have the skills.
+    pub technicians: Vec<Id>,
+    /// Whether it can be booked.
+    pub status: Status,
+    /// Grows with each change.
+    pub version: i64,
+}
+
+impl Record for Service {
+    const TABLE: Table = Table::Service;
+
+    fn version(&self) -> i64 {
+        self.version
+    }
+
+    fn is_retired(&self) -> bool {
+        self.status == Status::Retired
+    }
+}
+
+/// Services, retired ones among them
+#[utoipa::path(
+    get, path = "/api/v1/admin/services", tag = "catalog", operation_id = "admin_list_services",
+    params(ListQuery),
+    responses((status = 200, description = "By category and name, within the caller's stores", body = Page<Service>)),
+)]
+pub async fn admin_list(
+    ctx: Ctx,
+    staff: Staff,
+    Query(query): Query<ListQuery>,
+) -> Answer<Json<Page<Service>>> {
+    let scope = staff.scope(Permission::CatalogRead).json();
+    let limit = query.limit.get();
+    let statement = queries::list_services(scope, after(query.cursor.as_ref())?, limit + 1);
+    let services = ctx.db()?.read(vec![statement]).await?.all::<Service>(0)?;
+    let key = |it: &Service| (it.category.clone(), it.name.clone(), it.id.clone());
+    Ok(Json(Page::of(services, limit as u32, key)))
+}
+
+/// A new service
+#[utoipa::path(
+    post, path = "/api/v1/admin/services", tag = "catalog", operation_id = "create_service",
+    request_body = NewService,
+    responses((status = 201, description = "Created", body = Service)),
+)]
+pub async fn create(
+    ctx: Ctx,
+    staff: Staff,
+    Body(body): Body<NewService>,
+) -> Answer<Created<Service>> {
+    staff.require_each(Permission::CatalogWrite, &body.stores.0)?;
+    let id = ctx.new_id()?;
+    let statements = body.statements(&ctx, &id)?;
+    record::write(&ctx, &id, None, body.refs(), statements).await.map(Created)
+}
+
+/// A service
+#[utoipa::path(
+    get, path = "/api/v1/admin/services/{id}", tag = "catalog", operation_id = "admin_get_service",
+    params(("id" = Id, Path, description = "The service")),
+    responses((status = 200, description = "As it is", body = Service)),
+)]
+pub async fn admin_get(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<Json<Service>> {
+    let service: Service = record::load(&ctx, &id).await?;
+    record::require_in_any(&staff, Permission::CatalogRead, &service.stores)?;
+    Ok(Json(service))
+}
+
+/// Change a service
+#[utoipa::path(
+    put, path = "/api/v1/admin/services/{id}", tag = "catalog", operation_id = "change_service",
+    params(("id" = Id, Path, description = "The service")),
+    request_body = ChangedService,
+    responses((status = 200, description = "Changed", body = Service)),
+)]
+pub async fn change(
+    ctx: Ctx,
+    staff: Staff,
+    PathId(id): PathId,
+    Body(body): Body<ChangedService>,
+) -> Answer<Json<Service>> {
+    let (version, body) = body.split();
+    let current: Service = record::load(&ctx, &id).await?;
+    record::require_in_each(&staff, Permission::CatalogWrite, &current.stores)?;
+    staff.require_each(Permission::CatalogWrite, &body.stores.0)?;
+    record::require_fresh(&current, version)?;
+    if current.modes.contains(&Mode::Plan) != body.modes.0.contains(&Mode::Plan) {
+        return Err(Problem::from(Code::ModeFixed).at("modes"));
+    }
+    let statements = body.statements(&ctx, &id)?;
+    record::write(&ctx, &id, Some(version), body.refs(), statements).await.map(Json)
+}
+
+/// Retire a service
+#[utoipa::path(
+    post, path = "/api/v1/admin/services/{id}/retire", tag = "catalog", operation_id = "retire_service",
+    params(("id" = Id, Path, description = "The service")),
+    request_body = AtVersion,
+    responses((status = 200, description = "Retired", body = Service)),
+)]
+pub async fn retire(
+    ctx: Ctx,
+    staff: Staff,
+    PathId(id): PathId,
+    Body(body): Body<AtVersion>,
+) -> Answer<Json<Service>> {
+    let current: Service = record::load(&ctx, &id).await?;
+    record::require_in_each(&staff, Permission::CatalogWrite, &current.stores)?;
+    record::retire(&ctx, &id, body.version.get(), Vec::new()).await.map(Json)
+}
+
+/// A service as customers see it.
+#[derive(Serialize, ToSchema)]
+pub struct PublicService {
+    /// Its id.
+    pub id: Id,
+    /// For grouping.
+    pub category: String,
+    /// Its name.
+    pub name: String,
+    /// In several lines.
+    pub description: String,
+    /// In order.
+    pub steps: Vec<Step>,
+    /// Ids of photos.
+    pub photos: Vec<Id>,
+    /// How long it takes.
+    pub duration_minutes: i64,
+    /// For a technician of a level that has no price of its own.
+    pub price_fen: i64,
+    /// For the others.
+    pub level_prices: LevelPrices,
+    /// What must be paid before the visit.
+    pub deposit: Deposit,
+    /// Where it is done.
+    pub places: Vec<Place>,
+    /// How it is booked.
+    pub modes: Vec<Mode>,
+    /// Least minutes from the booking to the start.
+    pub min_notice_minutes: i64,
+    /// Most days from the booking to the start.
+    pub max_days_ahead: i64,
+    /// Least minutes before the start to cancel or move.
+    pub change_notice_minutes: i64,
+    /// Where it is offered.
+    pub stores: Vec<Id>,
+}
+
+impl From<Service> for PublicService {
+    fn from(it: Service) -> Self {
+        Self {
+            id: it.id,
+            category: it.category,
+            name: it.name,
+            description: it.description,
+            steps: it.steps,
+            photos: it.photos,
+            duration_minutes: it.duration_minutes,
+            price_fen: it.price_fen,
+            level_prices: it.level_prices,
+            deposit: it.deposit,
+            places: it.places,
+            modes: it.modes,
+            min_notice_minutes: it.min_notice_minutes,
+            max_days_ahead: it.max_days_ahead,
+            change_notice_minutes: it.change_notice_minutes,
+            stores: it.stores,
+        }
+    }
+}
+
+/// Which services.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FindServices {
+    /// Offered in this store.
+    #[serde(default)]
+    #[param(inline)]
+    store_id: Option<Id>,
+    /// Of this category.
+    #[serde(default)]
+    #[param(inline)]
+    category: Option<Text<1, 32>>,
+    /// Items in the page.
+    #[serde(default = "Int::of::<20>")]
+    #[param(inline)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[serde(default)]
+    #[param(inline)]
+    cursor: Option<Cursor>,
+}
+
+/// Services
+#[utoipa::path(
+    get, path = "/api/v1/services", tag = "catalog", operation_id = "list_services",
+    params(FindServices),
+    responses((status = 200, description = "By category and name", body = Page<PublicService>)),
+)]
+pub async fn list(
+    ctx: Ctx,
+    Query(query): Query<FindServices>,
+) -> Answer<Json<Page<PublicService>>> {
+    let limit = query.limit.get();
+    let category = query.category.as_ref().map(Text::as_str);
+    let after = after(query.cursor.as_ref())?;
+    let statement = queries::services(query.store_id.as_ref(), category, after, limit + 1);
+    let services = ctx.db()?.read(vec![statement]).await?.all::<Service>(0)?;
+    let services = services.into_iter().map(PublicService::from).collect();
+    let key = |it: &PublicService| (it.category.clone(), it.name.clone(), it.id.clone());
+    Ok(Json(Page::of(services, limit as u32, key)))
+}
+
+/// A service
+#[utoipa::path(
+    get, path = "/api/v1/services/{id}", tag = "catalog", operation_id = "get_service",
+    params(("id" = Id, Path, description = "The service")),
+    responses((status = 200, description = "As it is", body = PublicService)),
+)]
+pub async fn get(ctx: Ctx, PathId(id): PathId) -> Answer<Json<PublicService>> {
+    let service: Service = record::load(&ctx, &id).await?;
+    if service.is_retired() {
+        return Err(Code::NotFound.into());
+    }
+    Ok(Json(service.into()))
+}
