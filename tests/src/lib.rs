@@ -1,1 +1,62 @@
+//! What the runtime tests stand on: the sandbox and the Worker as a user runs them (`wrangler dev`, on
+//! ports and a state folder of their own), and clients that speak HTTP to both.
+//!
+//! - [`Stack`]: starts both, kills the Worker outright, starts it again, runs crons, reads D1 and the
+//!   calendar objects' tables;
+//! - [`Api`], [`Call`], [`Reply`]: a client with somebody's token;
+//! - [`world`]: members, staff and shops to test with;
+//! - [`eventually`]: waits for a condition with a deadline, never for a fixed time.
+//!
+//! The Worker must be built (`tools/build`). A test that disturbs nobody takes [`Stack::shared`], one
+//! stack a test binary; a test that kills or fills takes its own by [`Stack::start`].
+//!
+//! ```no_run
+//! # async fn example() {
+//! use zhundian_tests::Stack;
+//! let stack = Stack::shared().await;
+//! let member = stack.member("o-anna").await;
+//! member.get("/api/v1/me").await.expect(200);
+//! # }
+//! ```
 
+pub mod api;
+mod process;
+pub mod stack;
+pub mod world;
+
+pub use api::{Api, Call, Reply};
+pub use stack::{Shared, Stack};
+pub use world::{Hours, Shop, Slot};
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Now, in UTC milliseconds.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    i64::try_from(since.as_millis()).expect("a clock before the year 292 million")
+}
+
+/// Sixty-four random bits; no secret.
+pub fn random() -> u64 {
+    RandomState::new().hash_one(now_ms())
+}
+
+/// Asks until there is an answer.
+///
+/// # Panics
+/// When there is none before the deadline; `what` says what was waited for.
+pub async fn eventually<T>(
+    what: &str,
+    deadline: Duration,
+    mut ask: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let until = Instant::now() + deadline;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < until, "not within {deadline:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

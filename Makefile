@@ -1,0 +1,15 @@
+# The commands of the project; each is a script in tools/ with its own notes.
+#   make dev     PORT=8787 SANDBOX_PORT=8788 STATE=.state
+#   make demo    with the same variables, while `make dev` runs
+#   make test
+#   make deploy  DRY=1 to see what is missing without an account
+#   make bench
+export PORT SANDBOX_PORT STATE DRY
+
+.PHONY: dev demo test deploy bench build setup clean
+dev demo test deploy build setup:
+	@tools/$@
+bench:
+	@tools/setup && bench/run
+clean:
+	rm -rf build target .state .wrangler

@@ -1,0 +1,224 @@
+//! Members, staff and shops to test with, made the way a user makes them: over HTTP.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::api::{Api, Reply};
+use crate::stack::{OWNER_PHONE, Stack};
+use crate::{eventually, random};
+
+const WEEK: [&str; 7] =
+    ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+
+/// When a shop is open and its technicians work, every day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hours {
+    /// 00:00 to 24:00.
+    Always,
+    /// 10:00 to 22:00.
+    Day,
+}
+
+impl Hours {
+    /// As the API takes it.
+    pub fn week(self) -> Value {
+        let (start, end) = match self {
+            Self::Always => ("00:00", "24:00"),
+            Self::Day => ("10:00", "22:00"),
+        };
+        WEEK.iter().map(|day| (*day, json!([{"start": start, "end": end}]))).collect()
+    }
+}
+
+/// A store in Asia/Shanghai with one service and those who do it.
+#[derive(Clone, Debug)]
+pub struct Shop {
+    /// The store's id.
+    pub store: String,
+    /// The service's id.
+    pub service: String,
+    /// The technicians' ids.
+    pub technicians: Vec<String>,
+}
+
+/// A free start, as availability offers it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Slot {
+    /// RFC 3339.
+    pub start_at: String,
+    /// Who is free then.
+    pub technicians: Vec<String>,
+}
+
+impl Stack {
+    /// A member signed in by WeChat, with this openid.
+    pub async fn member(&self, openid: &str) -> Api {
+        let login = self.sandbox().post("/login", json!({"openid": openid})).await.expect(200);
+        let api = self.api();
+        let code = login.text("/code");
+        let reply = api.post("/api/v1/auth/wechat", json!({"code": code})).await.expect(200);
+        api.with_token(reply.text("/token"))
+    }
+
+    /// A member that nobody else has.
+    pub async fn some_member(&self) -> Api {
+        self.member(&format!("o{:016x}", random())).await
+    }
+
+    /// The code of the newest SMS to this phone since an instant (UTC milliseconds).
+    pub async fn sms_code(&self, phone: &str, since: i64) -> String {
+        eventually(&format!("an SMS to {phone}"), Duration::from_secs(10), async || {
+            let path = format!("/messages?to={phone}&since={since}");
+            let messages = self.sandbox().get(path).await.expect(200);
+            let newest = messages.body["messages"].as_array()?.last()?;
+            newest["params"][0].as_str().map(str::to_owned)
+        })
+        .await
+    }
+
+    /// Signs a member of staff in by SMS code; a phone gets one a minute.
+    pub async fn sign_in_staff(&self, phone: &str) -> Api {
+        let api = self.api();
+        let since = crate::now_ms();
+        let body = json!({"phone": phone});
+        api.post("/api/v1/staff/auth/code", body).await.check(202);
+        let body = json!({"phone": phone, "code": self.sms_code(phone, since).await});
+        let reply = api.post("/api/v1/staff/auth/token", body).await.expect(200);
+        api.with_token(reply.text("/token"))
+    }
+
+    /// The owner, signed in once a stack.
+    pub async fn owner(&self) -> Api {
+        self.owner.get_or_init(|| self.sign_in_staff(OWNER_PHONE)).await.clone()
+    }
+
+    /// A new member of staff with one role, in one store or, without one, in all, signed in.
+    pub async fn staff(&self, role: &str, store: Option<&str>) -> Api {
+        let phone = some_phone();
+        let mut grant = json!({"role": role});
+        if let Some(store) = store {
+            grant["store_id"] = store.into();
+        }
+        let body = json!({"phone": phone, "name": format!("{role} {phone}"), "grants": [grant]});
+        self.owner().await.post("/api/v1/admin/staff", body).await.check(201);
+        self.sign_in_staff(&phone).await
+    }
+
+    /// A new shop whose service takes an hour, without buffers, notice or limits.
+    pub async fn shop(&self, technicians: usize, hours: Hours) -> Shop {
+        self.shop_with(technicians, hours, json!({})).await
+    }
+
+    /// As [`Stack::shop`], with these fields of the service instead of the usual ones.
+    pub async fn shop_with(&self, technicians: usize, hours: Hours, service: Value) -> Shop {
+        let owner = self.owner().await;
+        let tag = format!("{:08x}", random() >> 32);
+        let store = json!({
+            "name": format!("店 {tag}"), "address": "南京西路 1 号", "latitude": 31.23, "longitude": 121.47,
+            "phone": some_phone(), "hours": hours.week(), "time_zone": "Asia/Shanghai", "status": "open",
+        });
+        let store = created(&owner.post("/api/v1/admin/stores", store).await);
+        let mut body = json!({
+            "category": "推拿", "name": format!("服务 {tag}"), "duration_minutes": 60, "price_fen": 19_800,
+            "deposit": {"kind": "none"}, "places": ["store"], "modes": ["direct"],
+            "min_notice_minutes": 0, "max_days_ahead": 90, "change_notice_minutes": 0,
+            "stores": [store],
+        });
+        for (field, value) in service.as_object().expect("fields of a service") {
+            body[field] = value.clone();
+        }
+        let service = created(&owner.post("/api/v1/admin/services", body).await);
+        let mut ids = Vec::new();
+        for number in 0..technicians {
+            let name = format!("技师 {tag} {number}");
+            ids.push(self.technician(&name, &store, hours).await);
+        }
+        Shop { store, service, technicians: ids }
+    }
+
+    /// A new technician of a store, who works these hours from today on: the id.
+    pub async fn technician(&self, name: &str, store: &str, hours: Hours) -> String {
+        let owner = self.owner().await;
+        let body = json!({"name": name, "stores": [store]});
+        let id = created(&owner.post("/api/v1/admin/technicians", body).await);
+        let body = json!({"store_id": store, "valid_from": today(), "week": hours.week()});
+        let path = format!("/api/v1/admin/technicians/{id}/windows/weekly");
+        owner.put(path, body).await.check(200);
+        id
+    }
+}
+
+impl Shop {
+    /// The free starts of `days` business dates from `from` on, for one technician or for any.
+    pub async fn slots(
+        &self,
+        api: &Api,
+        technician: Option<&str>,
+        from: &str,
+        days: u32,
+    ) -> Vec<Slot> {
+        let mut path = format!(
+            "/api/v1/availability?store_id={}&service_id={}&from={from}&days={days}",
+            self.store, self.service
+        );
+        if let Some(technician) = technician {
+            path.push_str("&technician_id=");
+            path.push_str(technician);
+        }
+        let reply = api.get(path).await.expect(200);
+        let days = reply.body["days"].as_array().expect("days");
+        let slots = days.iter().flat_map(|day| day["slots"].as_array().expect("slots"));
+        slots
+            .map(|slot| Slot {
+                start_at: slot["start_at"].as_str().expect("a start").to_owned(),
+                technicians: slot["technician_ids"]
+                    .as_array()
+                    .expect("technicians")
+                    .iter()
+                    .map(|id| id.as_str().expect("an id").to_owned())
+                    .collect(),
+            })
+            .collect()
+    }
+
+    /// What a booking's body is, to be paid at the store.
+    pub fn booking(&self, technician: Option<&str>, start_at: &str) -> Value {
+        let mut body = json!({
+            "store_id": self.store, "service_id": self.service, "start_at": start_at,
+            "mode": "direct", "payment": "at_store",
+        });
+        if let Some(technician) = technician {
+            body["technician_id"] = technician.into();
+        }
+        body
+    }
+
+    /// Tries to book, with a new `Idempotency-Key`.
+    pub async fn book(&self, member: &Api, technician: Option<&str>, start_at: &str) -> Reply {
+        member.post("/api/v1/bookings", self.booking(technician, start_at)).idempotent().await
+    }
+}
+
+/// A mainland mobile number that nobody else has.
+pub fn some_phone() -> String {
+    format!("139{:08}", random() % 100_000_000)
+}
+
+/// Today's business date in Shanghai.
+pub fn today() -> String {
+    date(0)
+}
+
+/// The business date in Shanghai so many days from today.
+pub fn date(days_from_today: i64) -> String {
+    let shanghai = crate::now_ms() + (8 * 3600 + days_from_today * 86_400) * 1000;
+    let at = chrono::DateTime::from_timestamp_millis(shanghai).expect("an instant");
+    at.format("%Y-%m-%d").to_string()
+}
+
+#[track_caller]
+fn created(reply: &Reply) -> String {
+    reply.check(201);
+    reply.text("/id").to_owned()
+}

@@ -1,0 +1,163 @@
+// `make demo`: a whole booking, told step by step, against a running `make dev` with the same PORT and
+// SANDBOX_PORT. Ends with status 1 when a step does not go as told.
+
+import { MANAGER_PHONE, technicianPhone, TECHNICIANS } from './demo-data.mjs';
+import { Client, newKey, refusal, signInMember, signInStaff, urls } from './client.mjs';
+
+const ZONE = 'Asia/Shanghai';
+const colour = process.stdout.isTTY && !process.env.NO_COLOR;
+const paint = (code) => (text) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
+const [bold, dim, green, yellow] = [1, 2, 32, 33].map(paint);
+
+const where = urls();
+const nobody = new Client(where);
+
+try {
+  await tell();
+} catch (error) {
+  const down = error.cause?.code === 'ECONNREFUSED';
+  console.error(`\ndemo: ${down ? `nothing listens at ${where.api}; start \`make dev\` first` : error.message}`);
+  process.exit(1);
+}
+
+async function tell() {
+  console.log(bold('准点:一次完整的预约') + dim(`   ${where.api}`));
+
+  title('1 顾客微信登录');
+  const lin = await signInMember(nobody, `demo-lin-${Date.now()}`);
+  note('林女士用微信登录码换到令牌');
+  const xu = await signInMember(nobody, `demo-xu-${Date.now()}`);
+  note('徐先生也登录了');
+
+  title('2 找门店、选服务');
+  const stores = await call(nobody, 200, 'GET', '/api/v1/stores?latitude=31.2235&longitude=121.4460');
+  for (const one of stores.items.slice(0, 3)) note(`${one.name}  ${one.address}${one.distance_m === undefined ? '' : `  ${one.distance_m} 米`}`);
+  const store = named(stores.items, '准点·静安寺店');
+  const services = await call(nobody, 200, 'GET', `/api/v1/services?store_id=${store.id}`);
+  for (const one of services.items) note(`${one.name}  ${one.duration_minutes} 分钟  ${yuan(one.price_fen)}`);
+  const service = named(services.items, '肩颈舒缓');
+  const technicians = await call(nobody, 200, 'GET', `/api/v1/technicians?store_id=${store.id}&service_id=${service.id}`);
+  for (const one of technicians.items) note(`${one.name}  ${one.level}  从业 ${one.years_experience} 年`);
+
+  title('3 看空闲时间');
+  const from = businessDate(1);
+  const technician = named(technicians.items, '王静');
+  const query = `store_id=${store.id}&service_id=${service.id}`;
+  const free = async (by, id) => {
+    const { days } = await call(by, 200, 'GET', `/api/v1/availability?${query}&technician_id=${id}&from=${from}&days=3`);
+    return days;
+  };
+  const days = await free(lin, technician.id);
+  for (const day of days) note(`${day.date}  ${day.slots.length} 个时间  ${day.slots.slice(0, 6).map((slot) => clock(slot.start_at)).join(' ')} …`);
+  const slots = days.flatMap((day) => day.slots);
+  check(slots.length >= 20, '三天里至少应有二十个空闲时间');
+  // Not beside each other: an hour's service and ten minutes after it.
+  const [start, later] = [slots[6], slots[20]].map((slot) => slot.start_at);
+
+  title(`4 林女士预约 ${technician.name},${when(start)}`);
+  const booking = (at) => ({
+    store_id: store.id, service_id: service.id, technician_id: technician.id, start_at: at, mode: 'direct', payment: 'at_store',
+  });
+  const key = newKey();
+  let { order } = await call(lin, 201, 'POST', '/api/v1/bookings', booking(start), { key });
+  note(`订单 ${order.id}  ${order.status}  ${yuan(order.total_fen)}`);
+  const again = await call(lin, 201, 'POST', '/api/v1/bookings', booking(start), { key });
+  check(again.order.id === order.id, '同一个 Idempotency-Key 应得到同一个订单');
+  note('网络不好,小程序又发了一次:还是同一个订单');
+
+  title('5 徐先生也想要同一个时间');
+  const taken = await call(xu, 409, 'POST', '/api/v1/bookings', booking(start), { key: newKey() });
+  check(taken.code === 'slot_taken', `应为 slot_taken,而不是 ${taken.code}`);
+  note(`${taken.title}  可改约:${(taken.alternatives ?? []).map((slot) => when(slot.start_at)).join('、')}`);
+  check(taken.alternatives?.length > 0, '应给出可改约的时间');
+
+  title(`6 林女士改到 ${when(later)}`);
+  const line = order.lines[0];
+  const move = { line_id: line.id, start_at: later };
+  const moveKey = newKey();
+  ({ order } = await call(lin, 200, 'POST', `/api/v1/orders/${order.id}/reschedule`, move, { key: moveKey }));
+  check(sameInstant(order.lines[0].start_at, later), '预约应在新的时间');
+  note(`新时间 ${when(order.lines[0].start_at)}`);
+  const retried = await call(lin, 200, 'POST', `/api/v1/orders/${order.id}/reschedule`, move, { key: moveKey });
+  check(sameInstant(retried.order.lines[0].start_at, later), '重发不应再改');
+  note('重发改约请求:什么也没有再变');
+  check((await free(lin, technician.id)).some((day) => day.slots.some((slot) => sameInstant(slot.start_at, start))), '原来的时间应已空出');
+  note(`${when(start)} 又空出来了`);
+
+  title('7 店里看到的当天安排');
+  const day = businessDateOf(later);
+  const phone = technicianPhone(TECHNICIANS.findIndex((one) => one.name === technician.name));
+  for (const [who, number] of [['技师', phone], ['店长', MANAGER_PHONE]]) {
+    const staff = await signInStaff(nobody, number, (seconds) => note(`${who}的验证码一分钟只发一次,等 ${seconds} 秒`));
+    const { items } = await call(staff, 200, 'GET', `/api/v1/staff/appointments?store_id=${store.id}&from=${day}&days=1`);
+    const found = items.find((one) => one.order_id === order.id);
+    check(found, `${who}应看到这个预约`);
+    note(`${who}看到 ${items.length} 个预约,其中有 ${when(found.start_at)} ${service.name}`);
+  }
+
+  title('8 林女士取消');
+  ({ order } = await call(lin, 200, 'POST', `/api/v1/orders/${order.id}/cancel`, {}, { key: newKey() }));
+  note(`订单 ${order.status}`);
+  await until('时间应重新空出', async () =>
+    (await nobodySees(query, technician.id, from)).some((slot) => sameInstant(slot.start_at, later)));
+  note(`${when(later)} 又空出来了`);
+  const other = await call(xu, 201, 'POST', '/api/v1/bookings', booking(later), { key: newKey() });
+  note(`徐先生约到了这个时间,订单 ${other.order.id}`);
+  await call(xu, 200, 'POST', `/api/v1/orders/${other.order.id}/cancel`, {}, { key: newKey() });
+
+  title('9 订单的经过');
+  const seen = await call(lin, 200, 'GET', `/api/v1/orders/${order.id}`);
+  const timeline = (seen.order ?? seen).timeline ?? [];
+  for (const event of timeline) note(`${when(event.at)}  ${event.kind ?? event.event}  ${event.actor?.kind ?? event.actor ?? event.by ?? ''}`);
+  check(timeline.length >= 3, '应有预约、改约、取消三件事');
+  console.log(`\n${green('完成:每一步都如所说。')}`);
+}
+
+async function nobodySees(query, technician, from) {
+  const path = `/api/v1/availability?${query}&technician_id=${technician}&from=${from}&days=3`;
+  return (await nobody.must(200, 'GET', path)).days.flatMap((day) => day.slots);
+}
+
+/** A call that is shown, and must be answered with this status. */
+async function call(by, status, method, path, body, options) {
+  const answer = await by.call(method, path, body, options);
+  const as = answer.status === status ? green(answer.status) : yellow(answer.status);
+  console.log(`  ${method} ${shorten(path)} ${dim('→')} ${as} ${dim(`${answer.ms.toFixed(0)} ms`)}`);
+  check(answer.status === status, `应为 ${status},而不是 ${refusal(answer)}`);
+  return answer.body;
+}
+
+function title(text) {
+  console.log(`\n${bold(text)}`);
+}
+
+function note(text) {
+  console.log(`    ${text}`);
+}
+
+function check(holds, otherwise) {
+  if (!holds) throw new Error(otherwise);
+}
+
+async function until(otherwise, ask) {
+  for (const deadline = Date.now() + 30_000; Date.now() < deadline; ) {
+    if (await ask()) return;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  throw new Error(otherwise);
+}
+
+function named(items, name) {
+  const found = items.find((one) => one.name === name);
+  check(found, `没有"${name}":演示数据不完整(删除 STATE 文件夹后重新 make dev)`);
+  return found;
+}
+
+const shorten = (path) => path.replaceAll(/[0-9a-f]{32}/g, (id) => `${id.slice(0, 4)}…${id.slice(-4)}`);
+const yuan = (fen) => `¥${(fen / 100).toFixed(2)}`;
+const sameInstant = (one, other) => Date.parse(one) === Date.parse(other);
+const local = (instant, options) => new Date(instant).toLocaleString('zh-CN', { timeZone: ZONE, hourCycle: 'h23', ...options });
+const clock = (instant) => local(instant, { hour: '2-digit', minute: '2-digit' });
+const when = (instant) => local(instant, { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+const businessDateOf = (instant) => new Date(instant).toLocaleDateString('sv-SE', { timeZone: ZONE });
+const businessDate = (days) => businessDateOf(Date.now() + days * 86_400_000);
