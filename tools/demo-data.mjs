@@ -22,7 +22,7 @@ const SERVICES = [
   {
     category: '推拿', name: '肩颈舒缓', description: '针对久坐人群的肩颈放松。', duration_minutes: 60, price_fen: 19800,
     buffer_after_minutes: 10, skills: ['推拿'],
-    steps: ['问询与检查', '热敷', '肩颈推拿', '拉伸'],
+    steps: [{ name: '问询与检查', minutes: 5 }, { name: '热敷', minutes: 10 }, { name: '肩颈推拿', minutes: 35 }, { name: '拉伸', minutes: 10 }],
   },
   { category: '足疗', name: '足底按摩', description: '足浴加足底反射区按摩。', duration_minutes: 45, price_fen: 12800, buffer_after_minutes: 10, skills: ['足疗'] },
   { category: 'SPA', name: '全身精油 SPA', description: '全身精油舒压。', duration_minutes: 90, price_fen: 39800, buffer_before_minutes: 5, buffer_after_minutes: 15, skills: ['SPA'] },

@@ -107,8 +107,8 @@ async function tell() {
 
   title('9 订单的经过');
   const seen = await call(lin, 200, 'GET', `/api/v1/orders/${order.id}`);
-  const timeline = (seen.order ?? seen).timeline ?? [];
-  for (const event of timeline) note(`${when(event.at)}  ${event.kind ?? event.event}  ${event.actor?.kind ?? event.actor ?? event.by ?? ''}`);
+  const { timeline } = seen;
+  for (const event of timeline) note(`${when(event.at)}  ${event.kind}  ${event.actor_kind}`);
   check(timeline.length >= 3, '应有预约、改约、取消三件事');
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
@@ -153,11 +153,27 @@ function named(items, name) {
   return found;
 }
 
-const shorten = (path) => path.replaceAll(/[0-9a-f]{32}/g, (id) => `${id.slice(0, 4)}…${id.slice(-4)}`);
-const yuan = (fen) => `¥${(fen / 100).toFixed(2)}`;
-const sameInstant = (one, other) => Date.parse(one) === Date.parse(other);
-const local = (instant, options) => new Date(instant).toLocaleString('zh-CN', { timeZone: ZONE, hourCycle: 'h23', ...options });
-const clock = (instant) => local(instant, { hour: '2-digit', minute: '2-digit' });
-const when = (instant) => local(instant, { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
-const businessDateOf = (instant) => new Date(instant).toLocaleDateString('sv-SE', { timeZone: ZONE });
-const businessDate = (days) => businessDateOf(Date.now() + days * 86_400_000);
+function shorten(path) {
+  return path.replaceAll(/[0-9a-f]{32}/g, (id) => `${id.slice(0, 4)}…${id.slice(-4)}`);
+}
+function yuan(fen) {
+  return `¥${(fen / 100).toFixed(2)}`;
+}
+function sameInstant(one, other) {
+  return Date.parse(one) === Date.parse(other);
+}
+function local(instant, options) {
+  return new Date(instant).toLocaleString('zh-CN', { timeZone: ZONE, hourCycle: 'h23', ...options });
+}
+function clock(instant) {
+  return local(instant, { hour: '2-digit', minute: '2-digit' });
+}
+function when(instant) {
+  return local(instant, { month: 'numeric', day: 'numeric', hour: '2-digit', minute: '2-digit' });
+}
+function businessDateOf(instant) {
+  return new Date(instant).toLocaleDateString('sv-SE', { timeZone: ZONE });
+}
+function businessDate(days) {
+  return businessDateOf(Date.now() + days * 86_400_000);
+}

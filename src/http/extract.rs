@@ -245,5 +245,8 @@ fn fault(path: &str, message: &str) -> Problem {
     if message.starts_with("invalid value") {
         return Problem::from(Code::OutOfRange).with(expected("expected ")).at(at);
     }
-    Problem::from(Code::WrongType).with(expected("expected ")).at(at)
+    // serde names the Rust type of what a client knows as an object.
+    let kind = expected("expected ");
+    let kind = if kind.starts_with("struct ") { "object" } else { kind.as_str() };
+    Problem::from(Code::WrongType).with(kind).at(at)
 }
