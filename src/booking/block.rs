@@ -58,7 +58,7 @@ pub struct Block {
     request_body = NewBlock,
     responses((status = 201, description = "Blocked", body = Block)),
 )]
-pub async fn block_time(
+pub(crate) async fn block_time(
     ctx: Ctx,
     staff: Staff,
     PathId(technician_id): PathId,
@@ -161,7 +161,7 @@ pub async fn block_time(
     params(("id" = Id, Path, description = "The block")),
     responses((status = 204, description = "It is gone, or was before")),
 )]
-pub async fn remove_block(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<StatusCode> {
+pub(crate) async fn remove_block(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<StatusCode> {
     #[derive(Deserialize)]
     struct Known {
         technician_id: Id,

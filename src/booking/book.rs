@@ -28,6 +28,7 @@ use crate::booking::claim::{self, Held, Holding, Operator};
 use crate::booking::offer::{Offer, Row, Technician};
 use crate::booking::queries::{self, Asked};
 use crate::calendars;
+use crate::catalog::{Mode, Place};
 use crate::d1::{DbError, Statement};
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Operation;
@@ -41,14 +42,6 @@ use crate::outbox::{self, Message};
 /// ago, few enough to answer quickly when all are.
 const MAX_TRIES: usize = 5;
 
-/// How a service is booked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Technician, service and time (直约).
-    Direct,
-}
-
 /// How it is paid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -57,16 +50,6 @@ pub enum Payment {
     Online,
     /// At the store.
     AtStore,
-}
-
-/// Where it takes place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Place {
-    /// In the store.
-    Store,
-    /// At the customer's home.
-    Home,
 }
 
 /// A member's booking.
@@ -117,28 +100,21 @@ pub struct OrderAnswer {
     request_body = MemberBooking,
     responses((status = 201, description = "Booked", body = OrderAnswer)),
 )]
-pub async fn book_as_member(
+pub(crate) async fn book_as_member(
     ctx: Ctx,
     member: TokenMember,
     operation: Operation<MemberBooking>,
 ) -> Answer<Response> {
     limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
     let operator = Operator::new(format!("member:{}", member.id), &operation);
-    let MemberBooking {
-        store_id,
-        service_id,
-        technician_id,
-        start_at,
-        mode: Mode::Direct,
-        payment,
-        place,
-        note,
-    } = operation.body;
+    let MemberBooking { store_id, service_id, technician_id, start_at, mode, payment, place, note } =
+        operation.body;
     let wish = Wish {
         store_id,
         service_id,
         technician_id,
         start_at,
+        mode,
         payment,
         place: place.unwrap_or(Place::Store),
     };
@@ -153,7 +129,7 @@ pub async fn book_as_member(
     request_body = StaffBooking,
     responses((status = 201, description = "Booked", body = OrderAnswer)),
 )]
-pub async fn book_as_staff(
+pub(crate) async fn book_as_staff(
     ctx: Ctx,
     staff: Staff,
     operation: Operation<StaffBooking>,
@@ -171,7 +147,15 @@ pub async fn book_as_staff(
         note,
     } = operation.body;
     let payment = Payment::AtStore;
-    let wish = Wish { store_id, service_id, technician_id, start_at, payment, place: Place::Store };
+    let wish = Wish {
+        store_id,
+        service_id,
+        technician_id,
+        start_at,
+        mode: Mode::Direct,
+        payment,
+        place: Place::Store,
+    };
     let customer = Customer {
         member_id,
         name: contact_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
@@ -192,6 +176,7 @@ struct Wish {
     service_id: Id,
     technician_id: Option<Id>,
     start_at: Instant,
+    mode: Mode,
     payment: Payment,
     place: Place,
 }
@@ -287,6 +272,7 @@ async fn book(
 
 /// The dates that a booking at `start` looks at: a day before, for the caps and alternatives, and two
 /// after.
+#[must_use]
 pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
     let (Instant::Offset { wall, .. } | Instant::Local(wall)) = start;
     let date = wall.date();
@@ -296,11 +282,12 @@ pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
 
 fn check_terms(offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
     offer.require_open()?;
-    let has = |list: &[String], what: &str| list.iter().any(|known| known == what);
-    if !by_staff && !has(&offer.service.modes, "direct") {
+    // The other modes are booked in other ways; staff may book any service for a customer.
+    let direct = wish.mode == Mode::Direct && offer.service.modes.contains(&Mode::Direct);
+    if !by_staff && !direct {
         return Err(Problem::from(Code::ModeNotOffered).at("mode"));
     }
-    if wish.place == Place::Home || !has(&offer.service.places, "store") {
+    if wish.place == Place::Home || !offer.service.places.contains(&Place::Store) {
         return Err(Problem::from(Code::PlaceNotOffered).at("place"));
     }
     // A deposit is paid online; staff may take a booking without one.
@@ -487,6 +474,7 @@ impl Commit<'_> {
 }
 
 /// The line of a claim.
+#[must_use]
 pub fn line<'a>(
     offer: &'a Offer,
     technician_id: &'a Id,

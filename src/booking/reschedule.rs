@@ -49,7 +49,7 @@ pub struct Reschedule {
     request_body = Reschedule,
     responses((status = 200, description = "Moved", body = OrderAnswer)),
 )]
-pub async fn reschedule_as_member(
+pub(crate) async fn reschedule_as_member(
     ctx: Ctx,
     member: TokenMember,
     PathId(order_id): PathId,
@@ -70,7 +70,7 @@ pub async fn reschedule_as_member(
     request_body = Reschedule,
     responses((status = 200, description = "Moved", body = OrderAnswer)),
 )]
-pub async fn reschedule_as_staff(
+pub(crate) async fn reschedule_as_staff(
     ctx: Ctx,
     staff: Staff,
     PathId(order_id): PathId,

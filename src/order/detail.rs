@@ -56,7 +56,7 @@ struct EventRow {
     params(("id" = Id, Path, description = "The order")),
     responses((status = 200, description = "The order", body = Detail)),
 )]
-pub async fn detail_as_member(
+pub(crate) async fn detail_as_member(
     ctx: Ctx,
     member: Member,
     PathId(id): PathId,
@@ -75,7 +75,11 @@ pub async fn detail_as_member(
     params(("id" = Id, Path, description = "The order")),
     responses((status = 200, description = "The order", body = Detail)),
 )]
-pub async fn detail_as_staff(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<Json<Detail>> {
+pub(crate) async fn detail_as_staff(
+    ctx: Ctx,
+    staff: Staff,
+    PathId(id): PathId,
+) -> Answer<Json<Detail>> {
     let detail = detail(&ctx, &id).await?;
     let own = staff.technician_id.as_ref() == Some(detail.order.technician_id());
     let permission = if own { Permission::BookingReadOwn } else { Permission::BookingRead };
