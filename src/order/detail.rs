@@ -90,8 +90,8 @@ pub(crate) async fn detail_as_staff(
 async fn detail(ctx: &Ctx, id: &Id) -> Answer<Detail> {
     let rows = ctx.db()?.read(vec![queries::order(id), queries::timeline(id)]).await?;
     let row: view::Row = rows.first(0)?.ok_or_else(|| Problem::from(Code::NotFound))?;
+    let zone = row.zone();
     let order = row.into_view();
-    let zone = chrono_tz::Asia::Shanghai;
     let timeline =
         rows.one::<Vec<EventRow>>(1)?.into_iter().map(|event| into_event(zone, event)).collect();
     Ok(Detail { order, timeline })
