@@ -24,17 +24,16 @@ use zhundian_durable_objects::calls::ProjectedDay;
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
-use crate::booking::claim::{self, Held, Holding, Operator};
+use crate::booking::claim::{self, Commit, Held, Holding, Operator};
 use crate::booking::offer::{Offer, Row, Technician};
 use crate::booking::queries::{self, Asked};
 use crate::calendars;
 use crate::catalog::{Mode, Place};
-use crate::d1::{DbError, Statement};
 use crate::error::{Answer, Code, Problem};
+use crate::http::Ctx;
 use crate::http::extract::Operation;
 use crate::http::fields::{Id, Instant, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
-use crate::http::{Ctx, respond};
 use crate::order;
 use crate::outbox::{self, Message};
 
@@ -240,7 +239,7 @@ async fn book(
         offer.technicians.get(index).ok_or_else(|| Problem::internal("no technician"))?;
 
     // 3. Commit.
-    let commit = Commit {
+    let made = Made {
         ctx,
         offer: &offer,
         technician,
@@ -250,24 +249,8 @@ async fn book(
         customer: &customer,
         note: &note,
     };
-    let (statements, row, response) = commit.statements(&operator)?;
-    match db.batch(statements).await {
-        Ok(_) => {
-            outbox::deliver_soon(ctx, vec![row]).await;
-            Ok(respond::json_bytes(StatusCode::CREATED, response.into_bytes()))
-        }
-        Err(error) if error.is_constraint("idempotency_actor") => {
-            // The same operation ran beside this one, perhaps with another technician.
-            let answer = operator.replay_now(ctx).await?;
-            claim::give_back_unless_committed(ctx, held).await;
-            Ok(answer)
-        }
-        Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
-        Err(error) => {
-            claim::give_back(ctx, held).await;
-            Err(error.into())
-        }
-    }
+    let commit = made.commit()?;
+    claim::commit(ctx, &operator, held, commit).await
 }
 
 /// The dates that a booking at `start` looks at: a day before, for the caps and alternatives, and two
@@ -389,8 +372,8 @@ fn turn(op: &str, technician: &Id) -> u64 {
     })
 }
 
-/// What is committed.
-struct Commit<'a> {
+/// An order about to be made.
+struct Made<'a> {
     ctx: &'a Ctx,
     offer: &'a Offer,
     technician: &'a Technician,
@@ -401,9 +384,8 @@ struct Commit<'a> {
     note: &'a Note,
 }
 
-impl Commit<'_> {
-    /// The batch, its outbox row, and the answer.
-    fn statements(&self, operator: &Operator) -> Answer<(Vec<Statement>, outbox::Row, String)> {
+impl Made<'_> {
+    fn commit(&self) -> Answer<Commit> {
         let Self { ctx, offer, technician, held, date, .. } = *self;
         let spec = &held.claim.spec;
         let price = offer.price(technician);
@@ -448,8 +430,8 @@ impl Commit<'_> {
         let [insert_order, insert_line] = queries::insert_order(&order, &line, &spec.id);
         let detail =
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
+        let event_id = ctx.new_id()?;
         let statements = vec![
-            operator.store(StatusCode::CREATED, &response, ctx.now),
             queries::appointment_stands(
                 &line,
                 &spec.id,
@@ -459,17 +441,10 @@ impl Commit<'_> {
             insert_order,
             insert_line,
             order::queries::insert_event(
-                &ctx.new_id()?,
-                &order_id,
-                ctx.now,
-                "booked",
-                self.actor,
-                &detail,
+                &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
-            row.insert(ctx)?,
-            calendars::write_days(&held.calendar, &held.days)?,
         ];
-        Ok((statements, row, response))
+        Ok(Commit { statements, rows: vec![row], status: StatusCode::CREATED, response })
     }
 }
 
