@@ -104,18 +104,19 @@ function portIsFree(name, number) {
 function takeStateFolder() {
   const file = path.join(STATE, 'pid');
   const pid = Number(readOr(file, '0'));
-  if (pid && isAlive(pid)) throw new Trouble(`${STATE} is in use by process ${pid}; choose another: make dev STATE=…`);
+  if (pid && isOneOfUs(pid)) throw new Trouble(`${STATE} is in use by process ${pid}; choose another: make dev STATE=…`);
   fs.writeFileSync(file, `${process.pid}\n`);
   process.on('exit', () => fs.rmSync(file, { force: true }));
 }
 
-function isAlive(pid) {
+/** A number that is left in the file may belong to another program by now. */
+function isOneOfUs(pid) {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return error.code === 'EPERM';
+    if (error.code !== 'EPERM') return false;
   }
+  return readOr(`/proc/${pid}/cmdline`, 'tools/dev.mjs').includes('tools/dev.mjs');
 }
 
 /**

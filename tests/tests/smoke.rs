@@ -125,3 +125,14 @@ async fn the_worker_comes_back_after_it_was_killed_outright() {
     let calendars = stack.calendars("SELECT count(*) AS claims FROM claim");
     assert_eq!(calendars[0].0, "health:check", "{calendars:?}");
 }
+
+#[tokio::test]
+async fn a_member_the_owner_and_new_staff_sign_in() {
+    let stack = Stack::shared().await;
+    let member = stack.some_member().await;
+    member.get("/api/v1/me").await.check(200);
+    let owner = stack.owner().await;
+    owner.get("/api/v1/me").await.refused(401, "wrong_audience");
+    let manager = stack.staff("manager", None).await;
+    assert_ne!(manager.token(), owner.token());
+}
