@@ -28,9 +28,7 @@ let stopping = false;
 /** Thrown for what the person who started us can put right; shown without a stack. */
 class Trouble extends Error {}
 
-process.on('SIGINT', () => stop(0));
-process.on('SIGTERM', () => stop(0));
-process.on('SIGHUP', () => stop(0));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(0, signal));
 
 main().catch((error) => {
   if (stopping) return;
@@ -226,9 +224,10 @@ function follow(name) {
   }, 200).unref();
 }
 
-async function stop(status) {
+async function stop(status, why) {
   if (stopping) return;
   stopping = true;
+  if (why) console.log(`\ndev: ${why}: ending everything`);
   const signal = (name) => {
     for (const child of running.values()) {
       try {
