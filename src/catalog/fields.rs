@@ -156,7 +156,7 @@ pub type Skills = Set<Text<1, 32>, 20>;
 
 /// What must be paid before the visit: as `zhundian_domain::pricing::DepositRule`, with its limits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "kind", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", tag = "kind", try_from = "DepositFields")]
 pub enum Deposit {
     /// Nothing.
     None {},
@@ -172,6 +172,51 @@ pub enum Deposit {
     },
     /// The total.
     Full {},
+}
+
+/// A [`Deposit`] as it is read: field by field, where serde's own way of reading a tagged enum loses
+/// the path of a fault and takes a list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DepositFields {
+    kind: DepositKind,
+    fen: Option<DepositFen>,
+    percent: Option<Int<1, 100>>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DepositKind {
+    None,
+    Fixed,
+    Percent,
+    Full,
+}
+
+impl TryFrom<DepositFields> for Deposit {
+    type Error = serde::de::value::Error;
+
+    fn try_from(fields: DepositFields) -> Result<Self, Self::Error> {
+        match fields {
+            DepositFields { kind: DepositKind::None, fen: None, percent: None } => {
+                Ok(Self::None {})
+            }
+            DepositFields { kind: DepositKind::Full, fen: None, percent: None } => {
+                Ok(Self::Full {})
+            }
+            DepositFields { kind: DepositKind::Fixed, fen: Some(fen), percent: None } => {
+                Ok(Self::Fixed { fen })
+            }
+            DepositFields { kind: DepositKind::Percent, fen: None, percent: Some(percent) } => {
+                Ok(Self::Percent { percent })
+            }
+            DepositFields { kind: DepositKind::Fixed, fen: None, .. }
+            | DepositFields { kind: DepositKind::Percent, percent: None, .. } => {
+                Err(refusal(Code::MissingField, ""))
+            }
+            _ => Err(refusal(Code::UnknownField, "")),
+        }
+    }
 }
 
 // By hand: the derive does not say that there are no other properties.

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Answer, Code, Problem};
-use crate::http::fields::Id;
+use crate::http::fields::{Date, Id};
+use crate::http::strict::Strict;
 
 /// Bytes in the largest JSON body.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -102,16 +103,8 @@ pub fn media_type(headers: &HeaderMap) -> String {
 /// # Errors
 /// A code for what is wrong, and the path of the field.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
-    // serde takes a list for a struct, field by field; every body here is an object.
-    if bytes
-        .trim_ascii_start()
-        .first()
-        .is_some_and(|first| matches!(first, b'[' | b'"' | b'0'..=b'9' | b'-'))
-    {
-        return Err(Problem::from(Code::WrongType).with("object").at("."));
-    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Strict::json(&mut json)).map_err(|error| {
         let path = error.path().to_string();
         let inner = error.into_inner();
         match inner.classify() {
@@ -132,8 +125,14 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Answer<Self> {
         let query = parts.uri.query().unwrap_or_default();
         let pairs = form_urlencoded::parse(query.as_bytes());
+        // No parameter here is a list.
+        let mut names: Vec<_> = pairs.map(|(name, _)| name).collect();
+        names.sort_unstable();
+        if let Some([name, _]) = names.array_windows().find(|[one, next]| one == next) {
+            return Err(Problem::from(Code::DuplicateField).at(name.as_ref()));
+        }
         let deserializer = serde_html_form::Deserializer::new(pairs);
-        serde_path_to_error::deserialize(deserializer).map(Self).map_err(|error| {
+        serde_path_to_error::deserialize(Strict::query(deserializer)).map(Self).map_err(|error| {
             let path = error.path().to_string();
             fault(&path, &error.into_inner().to_string())
         })
@@ -156,10 +155,28 @@ impl<S: Send + Sync> FromRequestParts<S> for PathId {
     }
 }
 
+/// What may come after an id in a path.
+pub trait PathPart: std::str::FromStr + Send {
+    /// What is answered when it has not its form.
+    fn refused() -> Problem;
+}
+
+impl PathPart for Id {
+    fn refused() -> Problem {
+        Code::NotFound.into()
+    }
+}
+
+impl PathPart for Date {
+    fn refused() -> Problem {
+        Problem::from(Code::InvalidDate).at("date")
+    }
+}
+
 /// An id in the path, and what comes after it.
 pub struct PathIdAnd<T>(pub Id, pub T);
 
-impl<S: Send + Sync, T: std::str::FromStr + Send> FromRequestParts<S> for PathIdAnd<T> {
+impl<S: Send + Sync, T: PathPart> FromRequestParts<S> for PathIdAnd<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
@@ -169,11 +186,8 @@ impl<S: Send + Sync, T: std::str::FromStr + Send> FromRequestParts<S> for PathId
             )
             .await;
         let (id, rest) = path.map_err(|_| Problem::from(Code::NotFound))?.0;
-        id.parse()
-            .ok()
-            .zip(rest.parse().ok())
-            .map(|(id, rest)| Self(id, rest))
-            .ok_or_else(|| Problem::from(Code::NotFound))
+        let id = id.parse().map_err(|()| Problem::from(Code::NotFound))?;
+        Ok(Self(id, rest.parse().map_err(|_| T::refused())?))
     }
 }
 
@@ -245,7 +259,7 @@ fn fault(path: &str, message: &str) -> Problem {
     if message.starts_with("invalid value") {
         return Problem::from(Code::OutOfRange).with(expected("expected ")).at(at);
     }
-    // serde names the Rust type of what a client knows as an object.
+    // serde names the Rust type of what a client knows as an object, or as one of several words.
     let kind = expected("expected ");
     let kind = if kind.starts_with("struct ") { "object" } else { kind.as_str() };
     Problem::from(Code::WrongType).with(kind).at(at)

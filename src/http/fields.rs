@@ -243,11 +243,8 @@ impl<'de, const MIN: i64, const MAX: i64> Deserialize<'de> for Int<MIN, MAX> {
                 }
             }
         }
-        if deserializer.is_human_readable() {
-            deserializer.deserialize_any(Visitor)
-        } else {
-            deserializer.deserialize_i64(Visitor)
-        }
+        // A number of any kind, see `http::strict`.
+        deserializer.deserialize_f32(Visitor)
     }
 }
 

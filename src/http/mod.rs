@@ -8,6 +8,7 @@
 //! - [`page`]: lists by cursor;
 //! - [`limits`]: rate limits;
 //! - [`outbound`]: calls of outside services;
+//! - [`strict`]: input has the shape that is written down, and no other that serde would take;
 //! - [`respond`]: JSON out, problems out, the log line.
 
 pub mod context;
@@ -18,6 +19,7 @@ pub mod outbound;
 pub mod page;
 pub mod respond;
 pub mod routes;
+pub mod strict;
 
 pub use context::Ctx;
 pub use respond::Json;
