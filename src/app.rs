@@ -74,13 +74,15 @@ pub async fn fetch(
     let started = now_ms();
     let seen = seen(&request, &env);
     let (english, request_id) = (seen.english, seen.request_id.clone());
-    let method = request.method().to_string();
+    let method = request.inner().method();
     let ctx = match Ctx::new(env, Some(context), seen, started) {
         Ok(ctx) => ctx,
         Err(why) => {
             worker::console_error!(
                 "{}",
-                serde_json::json!({"event": "misconfigured", "cause": why})
+                serde_json::json!({
+                    "event": "misconfigured", "request_id": request_id, "cause": why,
+                })
             );
             let problem = Problem::from(Code::Misconfigured).with(why).retry_after(60);
             return answer(respond::finish(problem.into_response(), english, &request_id)).await;
@@ -124,7 +126,8 @@ async fn incoming(mut request: worker::Request, ctx: &Ctx) -> Answer<http::Reque
     let path = url.splitn(4, '/').nth(3).unwrap_or_default();
     let path = path.split('#').next().unwrap_or_default();
     let mut builder = http::Request::builder()
-        .method(request.method().to_string().as_str())
+        // As it came: the binding's own type takes a method that it does not know for GET.
+        .method(request.inner().method().as_str())
         .uri(format!("/{path}"));
     for name in HEADERS {
         if let Ok(Some(value)) = request.headers().get(name)
