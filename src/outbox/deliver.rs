@@ -1,6 +1,7 @@
 //! Delivering outbox rows.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use zhundian_domain::calendar::Confirmation;
 use zhundian_durable_objects::calls::{Confirm, Release};
 
@@ -34,7 +35,13 @@ pub async fn deliver(ctx: &Ctx, id: &Id, message: Message, attempts: i64) -> boo
         Err(problem) => Err(problem),
     };
     let Err(problem) = done else { return true };
-    let cause = problem.cause().unwrap_or_else(|| problem.code().as_str()).to_owned();
+    let cause = problem.cause().unwrap_or_else(|| problem.code().as_str());
+    note_failure(ctx, id, attempts, cause).await;
+    false
+}
+
+/// Notes on a row that it could not be delivered, and when to try again.
+async fn note_failure(ctx: &Ctx, id: &Id, attempts: i64, cause: &str) {
     worker::console_warn!(
         "{}",
         serde_json::json!({
@@ -43,7 +50,7 @@ pub async fn deliver(ctx: &Ctx, id: &Id, message: Message, attempts: i64) -> boo
     );
     let pause = (2_000_i64 << attempts.clamp(0, 20)).min(MAX_PAUSE_MS);
     let due_at = crate::http::context::now_ms() + pause;
-    let failed = queries::failed(id, due_at, attempts + 1 >= MAX_ATTEMPTS, &cause);
+    let failed = queries::failed(id, due_at, attempts + 1 >= MAX_ATTEMPTS, cause);
     if let Ok(db) = ctx.db()
         && let Err(error) = db.batch(vec![failed]).await
     {
@@ -55,7 +62,6 @@ pub async fn deliver(ctx: &Ctx, id: &Id, message: Message, attempts: i64) -> boo
             })
         );
     }
-    false
 }
 
 /// Does what a message says; answers what must be written with the row's deletion.
@@ -141,7 +147,7 @@ pub async fn drain(ctx: &Ctx, until: i64) -> Answer<(u32, u32)> {
     #[derive(Deserialize)]
     struct Due {
         id: Id,
-        message: Message,
+        message: Box<RawValue>,
         attempts: i64,
     }
     let (mut delivered, mut failed) = (0, 0);
@@ -153,7 +159,15 @@ pub async fn drain(ctx: &Ctx, until: i64) -> Answer<(u32, u32)> {
             break;
         }
         for Due { id, message, attempts } in due {
-            if deliver(ctx, &id, message, attempts).await { delivered += 1 } else { failed += 1 }
+            // One that cannot be read holds up no other.
+            let done = match serde_json::from_str(message.get()) {
+                Ok(message) => deliver(ctx, &id, message, attempts).await,
+                Err(error) => {
+                    note_failure(ctx, &id, attempts, &format!("unreadable: {error}")).await;
+                    false
+                }
+            };
+            if done { delivered += 1 } else { failed += 1 }
         }
         now = crate::http::context::now_ms();
     }
