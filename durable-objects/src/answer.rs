@@ -218,9 +218,13 @@ pub fn windows(rows: &Rows, _now: i64, _call: Windows) -> Result<WindowsReply> {
 pub fn free(rows: &Rows, now: i64, call: Free) -> Result<FreeReply> {
     let until = UtcDay(call.days.until.0.min(call.days.from.0 + HORIZON_DAYS + 1));
     let days = DayRange { from: call.days.from, until };
-    let Some(interval) = days.interval() else { return Ok(FreeReply { days: Vec::new() }) };
+    let version = rows.meta()?.version;
+    let Some(interval) = days.interval() else {
+        return Ok(FreeReply { days: Vec::new(), pending: Vec::new(), version });
+    };
     let calendar = load(rows, interval, ["", ""], "")?;
-    Ok(FreeReply { days: project(&calendar, now, days, rows.meta()?.version) })
+    let pending = rows.pending_days(now, &stores(&calendar.rules))?;
+    Ok(FreeReply { days: project(&calendar, now, days, version), pending, version })
 }
 
 pub fn claims(rows: &Rows, now: i64, call: Claims) -> Result<ClaimsReply> {

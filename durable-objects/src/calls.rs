@@ -234,6 +234,10 @@ pub struct Free {
 pub struct FreeReply {
     /// For each store worked in.
     pub days: Vec<ProjectedDay>,
+    /// Stores and days that may not have reached D1 yet.
+    pub pending: Vec<(String, UtcDay)>,
+    /// The calendar's version: as long as it stays, nothing changes but by time.
+    pub version: i64,
 }
 
 /// Reads the live claims whose blocks touch an interval, earliest first.

@@ -407,6 +407,23 @@ impl Rows {
         )
     }
 
+    /// Stores and days of which D1 may not know yet: noted ones, and those of holds that have expired
+    /// before the alarm has seen it.
+    ///
+    /// # Errors
+    /// A fault of the storage.
+    pub fn pending_days(&self, now: i64, stores: &[String]) -> Result<Vec<(String, UtcDay)>> {
+        self.one(
+            "SELECT json_group_array(json_array(store_id, day)) AS json FROM (
+                SELECT store_id, day FROM outbox
+                UNION SELECT store.value, (at.value - 1) / 86400000
+                    FROM claim, json_each(json_array(block_start + 1, block_end)) AS at,
+                        json_each(?2) AS store
+                    WHERE state = 'held' AND expires_at <= ?1)",
+            vec![Value::Integer(now), Value::String(serde_json::to_string(stores)?)],
+        )
+    }
+
     /// Days that must be sent to D1 by now: store, day and version.
     ///
     /// # Errors

@@ -83,6 +83,10 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     let mut found = 0;
     let mut statements = Vec::new();
 
+    // Between the two looks at an unchanged calendar D1 was read: what differs there is no matter of
+    // who came first.
+    let unchanged = ctx.calendars().call(&calendar, &Free { days }).await?.version == free.version;
+
     // Lines and blocks without a confirmed claim.
     let confirmed: HashMap<&str, &Claim> = claims
         .iter()
@@ -117,34 +121,33 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         statements.push(calendars::write_days(&calendar, &reply.days)?);
     }
 
-    // The projection: a day that says something else at the same version or a later one was written
-    // wrong; one at an earlier version is on its way and is only brought along.
+    // The projection: a day that says something else is wrong, unless it is on its way, or is not there
+    // yet; then it is only brought along.
     let written: HashMap<(&str, UtcDay), (&DayBits, i64)> = written
         .iter()
         .map(|(store, day, free, version)| ((store.as_str(), *day), (free, *version)))
         .collect();
-    let behind: Vec<_> = free
-        .days
-        .iter()
-        .filter(|day| {
-            written
-                .get(&(day.store_id.as_str(), day.day))
-                .is_none_or(|(free, _)| **free != day.free)
-        })
-        .cloned()
-        .collect();
-    let wrong = behind.iter().filter(|day| {
-        written
-            .get(&(day.store_id.as_str(), day.day))
-            .is_some_and(|(_, version)| *version >= day.version)
-    });
-    let wrong = u32::try_from(wrong.count()).unwrap_or(u32::MAX);
-    if wrong > 0 {
-        found += wrong;
+    let on_their_way: HashSet<(&str, UtcDay)> =
+        free.pending.iter().map(|(store, day)| (store.as_str(), *day)).collect();
+    let (mut behind, mut wrong) = (Vec::new(), Vec::new());
+    for day in &free.days {
+        let key = (day.store_id.as_str(), day.day);
+        match written.get(&key) {
+            Some((bits, _)) if **bits == day.free => continue,
+            Some((_, version)) if unchanged && !on_their_way.contains(&key) => {
+                wrong.push((day.store_id.as_str(), day.day, *version));
+            }
+            _ => {}
+        }
+        behind.push(day.clone());
+    }
+    if !wrong.is_empty() {
+        found += u32::try_from(wrong.len()).unwrap_or(u32::MAX);
+        let json = serde_json::to_string(&wrong).map_err(Problem::internal)?;
         statements.push(queries::count_drift("projection", read_at, &calendar));
-        statements.push(queries::forget_projection(&calendar));
-        statements.push(calendars::write_days(&calendar, &free.days)?);
-    } else if !behind.is_empty() {
+        statements.push(queries::forget_projection(&calendar, &json));
+    }
+    if !behind.is_empty() {
         statements.push(calendars::write_days(&calendar, &behind)?);
     }
     if !statements.is_empty() {

@@ -133,13 +133,15 @@ pub fn projection(calendar: &str, from: i64, until: i64) -> Statement {
     )
 }
 
-/// Forgets a projection that was written wrong, so that the right one can be written whatever its
-/// version.
+/// Forgets projected days that were written wrong, `[[store, day, version], …]`, so that they can be
+/// written whatever their version; unless they have been written again meanwhile.
 #[must_use]
-pub fn forget_projection(calendar: &str) -> Statement {
+pub fn forget_projection(calendar: &str, days: &str) -> Statement {
     sql!(
-        "DELETE FROM calendar_day WHERE calendar = ?1 AND store_id IN (SELECT id FROM store)",
-        calendar
+        "DELETE FROM calendar_day WHERE (store_id, calendar, day, version) IN (
+            SELECT value ->> 0, ?1, value ->> 1, value ->> 2 FROM json_each(?2))",
+        calendar,
+        days
     )
 }
 
