@@ -4,6 +4,8 @@
 //! - [`Stack`]: starts both, kills the Worker outright, starts it again, runs crons, reads D1 and the
 //!   calendar objects' tables;
 //! - [`Api`], [`Call`], [`Reply`]: a client with somebody's token;
+//! - [`State`]: what D1 and the calendars hold, to compare before and after;
+//! - [`forge`]: tokens and requests that no honest client makes;
 //! - [`world`]: members, staff and shops to test with;
 //! - [`eventually`]: waits for a condition with a deadline, never for a fixed time.
 //!
@@ -20,12 +22,15 @@
 //! ```
 
 pub mod api;
+pub mod forge;
 mod process;
 pub mod stack;
+mod state;
 pub mod world;
 
 pub use api::{Api, Call, Reply};
 pub use stack::{Shared, Stack};
+pub use state::State;
 pub use world::{Hours, Shop, Slot};
 
 use std::hash::{BuildHasher as _, RandomState};

@@ -47,6 +47,19 @@ impl Stack {
 
     /// A stack of the test's own, some of whose variables have other values.
     pub async fn start_with(vars: &[(&str, &str)]) -> Self {
+        let stack = Self::prepare(vars);
+        stack.restart_worker().await;
+        stack
+    }
+
+    /// As [`Stack::start_with`], for a configuration with which `/healthz` answers this status.
+    pub async fn start_unwell(vars: &[(&str, &str)], status: u16) -> Self {
+        let stack = Self::prepare(vars);
+        stack.restart_worker_until(status).await;
+        stack
+    }
+
+    fn prepare(vars: &[(&str, &str)]) -> Self {
         let root = root();
         let built = root.join("build/index.js");
         assert!(built.is_file(), "{} is missing: run tools/build first", built.display());
@@ -66,7 +79,7 @@ impl Stack {
         command.env("SANDBOX_PORT", sandbox_port.to_string());
         let sandbox = Group::start(command, &state.join("sandbox.log"));
         let secret = &vars.iter().find(|(name, _)| name == "PROXY_SECRET").expect("it is there").1;
-        let stack = Self {
+        Self {
             api: Api::new(format!("http://127.0.0.1:{port}")).with_header("x-proxy-secret", secret),
             sandbox: Api::new(format!("http://127.0.0.1:{sandbox_port}/sandbox")),
             state,
@@ -75,9 +88,7 @@ impl Stack {
             worker: Mutex::new(None),
             _sandbox: sandbox,
             owner: OnceCell::new(),
-        };
-        stack.restart_worker().await;
-        stack
+        }
     }
 
     /// The stack that the tests of one binary share. What a test finds in it, others may have put
@@ -92,6 +103,17 @@ impl Stack {
         let bits = random().to_be_bytes();
         let address = format!("10.{}.{}.{}", bits[0], bits[1], bits[2]);
         self.api.clone().with_header("x-real-ip", &address)
+    }
+
+    /// Where the Worker listens, on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A variable of the Worker's.
+    pub fn var(&self, name: &str) -> &str {
+        let var = self.vars.iter().find(|(known, _)| known == name);
+        var.map_or_else(|| panic!("no variable {name}"), |(_, value)| value.as_str())
     }
 
     /// The sandbox's control calls, without their `/sandbox`.
@@ -109,6 +131,11 @@ impl Stack {
     /// Starts the Worker on the same port and state, after killing it if it runs; it answers when this
     /// returns.
     pub async fn restart_worker(&self) {
+        self.restart_worker_until(200).await;
+    }
+
+    /// As [`Stack::restart_worker`], when something is broken so that `/healthz` answers this status.
+    pub async fn restart_worker_until(&self, status: u16) {
         self.kill_worker();
         let port = self.port.to_string();
         let mut command = leashed("wrangler");
@@ -129,7 +156,7 @@ impl Stack {
         while Instant::now() < until {
             let asked = self.api.get("/healthz").within(Duration::from_secs(10));
             match asked.attempt().await {
-                Ok(reply) if reply.status == 200 => return,
+                Ok(reply) if reply.status == status => return,
                 Ok(reply) => last = format!("{} {}", reply.status, reply.body),
                 Err(none) => last = none.to_string(),
             }
@@ -158,10 +185,31 @@ impl Stack {
 
     /// Runs SQL on D1's file, whether or not the Worker runs: the rows as JSON objects. Reads only.
     pub fn d1(&self, sql: &str) -> Vec<Value> {
-        let files = self.sqlite_files("d1/miniflare-D1DatabaseObject");
-        let mut tables = read(&files, sql);
-        assert_eq!(tables.len(), 1, "one database: {files:?}");
-        tables.pop().expect("just counted").1
+        let mut tables = read(&[self.d1_file()], sql);
+        tables.pop().expect("one file, one table").1
+    }
+
+    /// Runs SQL statements that change D1's file, while the Worker is down.
+    pub fn change_d1(&self, sql: &str) {
+        assert!(self.worker().is_none(), "the Worker has the file open");
+        change(&self.d1_file(), sql);
+    }
+
+    /// Runs SQL statements that change the file of one calendar object, while the Worker is down.
+    pub fn change_calendar(&self, name: &str, sql: &str) {
+        assert!(self.worker().is_none(), "the Worker has the file open");
+        let files = self.sqlite_files("do/zhundian-Calendar");
+        let names = read(&files, "SELECT 1");
+        let at = names.iter().position(|(known, _)| known == name);
+        let at = at.unwrap_or_else(|| panic!("no calendar {name} in {names:?}"));
+        change(&files[at], sql);
+    }
+
+    /// D1's file.
+    pub fn d1_file(&self) -> PathBuf {
+        let mut files = self.sqlite_files("d1/miniflare-D1DatabaseObject");
+        assert_eq!(files.len(), 1, "one database: {files:?}");
+        files.pop().expect("just counted")
     }
 
     /// Runs SQL on the file of every calendar object that there is, whether or not the Worker runs: the
@@ -362,6 +410,23 @@ const tables = files.map((file) => {
 });
 process.stdout.write(JSON.stringify(tables, value));
 "#;
+
+/// Nothing of what was written stays in the journal beside the file.
+const CHANGE: &str = r#"
+const { DatabaseSync } = require("node:sqlite");
+const [sql, file] = process.argv.slice(1);
+const db = new DatabaseSync(file, { enableForeignKeyConstraints: false, timeout: 5000 });
+db.exec("PRAGMA legacy_alter_table = ON");
+db.exec(sql);
+db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+"#;
+
+fn change(file: &Path, sql: &str) {
+    let mut command = Command::new("node");
+    with_tools(&mut command);
+    let output = command.args(["-e", CHANGE, sql]).arg(file).output().expect("node runs");
+    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+}
 
 fn read(files: &[PathBuf], sql: &str) -> Vec<(String, Vec<Value>)> {
     let mut command = Command::new("node");
