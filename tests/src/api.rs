@@ -72,6 +72,21 @@ impl Api {
         self.token.as_deref()
     }
 
+    /// Where it is, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The headers of every call, for another client.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let token =
+            self.token.iter().map(|token| ("authorization".into(), format!("Bearer {token}")));
+        let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
+        token
+            .chain(self.headers.iter().map(|(name, value)| (name.to_string(), text(value))))
+            .collect()
+    }
+
     /// A call by any method; `path` begins with a slash and may have a query.
     pub fn call(&self, method: Method, path: impl AsRef<str>) -> Call {
         let mut headers = self.headers.clone();
