@@ -164,6 +164,16 @@ impl Stack {
         tables.pop().expect("just counted").1
     }
 
+    /// Changes D1's rows as no client can, such as when something was done, and starts the Worker again:
+    /// it must not run meanwhile.
+    pub async fn change_d1(&self, sql: &str) {
+        self.kill_worker();
+        let files = self.sqlite_files("d1/miniflare-D1DatabaseObject");
+        assert_eq!(files.len(), 1, "one database: {files:?}");
+        node(WRITE, sql, &files);
+        self.restart_worker().await;
+    }
+
     /// Runs SQL on the file of every calendar object that there is, whether or not the Worker runs: the
     /// object's name with its rows. Reads only.
     pub fn calendars(&self, sql: &str) -> Vec<(String, Vec<Value>)> {
@@ -363,13 +373,26 @@ const tables = files.map((file) => {
 process.stdout.write(JSON.stringify(tables, value));
 "#;
 
-fn read(files: &[PathBuf], sql: &str) -> Vec<(String, Vec<Value>)> {
+const WRITE: &str = r#"
+const { DatabaseSync } = require("node:sqlite");
+const [sql, file] = process.argv.slice(1);
+const db = new DatabaseSync(file, { timeout: 5000 });
+db.exec(sql);
+db.close();
+"#;
+
+fn node(script: &str, sql: &str, files: &[PathBuf]) -> Vec<u8> {
     let mut command = Command::new("node");
     with_tools(&mut command);
-    let output = command.args(["-e", READ, sql]).args(files).output().expect("node runs");
+    let output = command.args(["-e", script, sql]).args(files).output().expect("node runs");
     assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
-    let Ok(Value::Array(tables)) = serde_json::from_slice(&output.stdout) else {
-        panic!("{sql}: {}", String::from_utf8_lossy(&output.stdout));
+    output.stdout
+}
+
+fn read(files: &[PathBuf], sql: &str) -> Vec<(String, Vec<Value>)> {
+    let output = node(READ, sql, files);
+    let Ok(Value::Array(tables)) = serde_json::from_slice(&output) else {
+        panic!("{sql}: {}", String::from_utf8_lossy(&output));
     };
     tables
         .into_iter()
