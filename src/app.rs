@@ -63,6 +63,9 @@ fn routes() -> Routes {
 }
 
 /// Answers one request.
+///
+/// # Errors
+/// When the answer cannot be handed to the runtime.
 pub async fn fetch(
     request: worker::Request,
     env: Env,
@@ -184,7 +187,7 @@ async fn read_body(request: &mut worker::Request, limit: usize) -> Answer<Vec<u8
 
 async fn answer(response: Response) -> worker::Result<worker::Response> {
     let (parts, body) = response.into_parts();
-    let bytes = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let headers = worker::Headers::new();
     for (name, value) in &parts.headers {
         if let Ok(value) = value.to_str() {

@@ -1,5 +1,7 @@
 //! The OpenAPI document's frame: what it says of the API as a whole.
 
+use std::fmt::Write as _;
+
 use serde::Serialize;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi, ToSchema};
@@ -81,12 +83,8 @@ impl Modify for Frame {
              request gets the same answer.\n\n| code | status | meaning |\n|---|---|---|\n",
         );
         for code in Code::ALL {
-            text.push_str(&format!(
-                "| `{}` | {} | {} |\n",
-                code.as_str(),
-                code.status().as_u16(),
-                code.message(true)
-            ));
+            let (name, status) = (code.as_str(), code.status().as_u16());
+            let _ = writeln!(text, "| `{name}` | {status} | {} |", code.message(true));
         }
         document.info.description = Some(text);
     }

@@ -107,9 +107,9 @@ async function tell() {
 
   title('9 订单的经过');
   const seen = await call(lin, 200, 'GET', `/api/v1/orders/${order.id}`);
-  const { timeline } = seen;
-  for (const event of timeline) note(`${when(event.at)}  ${event.kind}  ${event.actor_kind}`);
-  check(timeline.length >= 3, '应有预约、改约、取消三件事');
+  for (const event of seen.timeline) note(`${when(event.at)}  ${event.kind.padEnd(9)}  ${event.actor_kind}`);
+  const kinds = seen.timeline.map((event) => event.kind).join(' ');
+  check(kinds === 'booked moved cancelled', `应为预约、改约、取消,而不是 ${kinds}`);
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 

@@ -28,9 +28,7 @@ let stopping = false;
 /** Thrown for what the person who started us can put right; shown without a stack. */
 class Trouble extends Error {}
 
-process.on('SIGINT', () => stop(0));
-process.on('SIGTERM', () => stop(0));
-process.on('SIGHUP', () => stop(0));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(0, signal));
 
 main().catch((error) => {
   if (stopping) return;
@@ -104,18 +102,19 @@ function portIsFree(name, number) {
 function takeStateFolder() {
   const file = path.join(STATE, 'pid');
   const pid = Number(readOr(file, '0'));
-  if (pid && isAlive(pid)) throw new Trouble(`${STATE} is in use by process ${pid}; choose another: make dev STATE=…`);
+  if (pid && isOneOfUs(pid)) throw new Trouble(`${STATE} is in use by process ${pid}; choose another: make dev STATE=…`);
   fs.writeFileSync(file, `${process.pid}\n`);
   process.on('exit', () => fs.rmSync(file, { force: true }));
 }
 
-function isAlive(pid) {
+/** A number that is left in the file may belong to another program by now. */
+function isOneOfUs(pid) {
   try {
     process.kill(pid, 0);
-    return true;
   } catch (error) {
-    return error.code === 'EPERM';
+    if (error.code !== 'EPERM') return false;
   }
+  return readOr(`/proc/${pid}/cmdline`, 'tools/dev.mjs').includes('tools/dev.mjs');
 }
 
 /**
@@ -225,9 +224,10 @@ function follow(name) {
   }, 200).unref();
 }
 
-async function stop(status) {
+async function stop(status, why) {
   if (stopping) return;
   stopping = true;
+  if (why) console.log(`\ndev: ${why}: ending everything`);
   const signal = (name) => {
     for (const child of running.values()) {
       try {

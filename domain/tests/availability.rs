@@ -1,4 +1,5 @@
 //! I7: what availability offers, a hold accepts if nothing changed between; and it offers all of it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use chrono::{Days, NaiveDate};
 use chrono_tz::Tz;

@@ -1,5 +1,6 @@
 //! The calendar against a naive model: random holds, confirms, releases, moves and the passing of time,
 //! over capacities from 1 to 3.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 
@@ -56,8 +57,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// Working time from 00:00 to 08:00 UTC, so that some holds of the 120 ticks tried lie outside.
 fn rules() -> WorkingRules {
-    let mut week = Week::default();
-    week.0 = std::array::from_fn(|_| vec![MinuteRange::new(0, 8 * 60).unwrap()]);
+    let week = Week(std::array::from_fn(|_| vec![MinuteRange::new(0, 8 * 60).unwrap()]));
     let valid_from = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
     WorkingRules {
         stores: [(STORE.to_owned(), chrono_tz::UTC)].into(),

@@ -1,4 +1,5 @@
 //! Properties of the time grid, against the slow and obvious way.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use chrono::{Datelike, Days, NaiveDate, TimeZone, Timelike};
 use chrono_tz::Tz;

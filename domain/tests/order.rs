@@ -1,4 +1,5 @@
 //! Prices and the order's states, by tables.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use zhundian_domain::order::{Event, Refusal, Status, apply};
 use zhundian_domain::pricing::{DepositRule, price};

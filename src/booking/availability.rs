@@ -69,7 +69,7 @@ pub struct Slot {
     get, path = "/api/v1/availability", tag = "booking", operation_id = "availability", params(Wanted),
     responses((status = 200, description = "Free starts", body = Availability)),
 )]
-pub async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answer<Response> {
+pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answer<Response> {
     let days = u32::try_from(wanted.days.get()).unwrap_or(1);
     let from = wanted.from.0;
     let until = from.checked_add_days(Days::new(u64::from(days))).unwrap_or(from);
@@ -163,8 +163,8 @@ impl Stamp {
         self.minute = wall.minute;
         if self.date != Some(wall.date) || self.offset_seconds != wall.offset_seconds {
             let text = zhundian_domain::time::rfc3339(zone, tick.ms());
-            self.prefix = text.get(..11).unwrap_or_default().to_owned();
-            self.suffix = text.get(19..).unwrap_or_default().to_owned();
+            text.get(..11).unwrap_or_default().clone_into(&mut self.prefix);
+            text.get(19..).unwrap_or_default().clone_into(&mut self.suffix);
             (self.date, self.offset_seconds) = (Some(wall.date), wall.offset_seconds);
         }
         true

@@ -9,15 +9,14 @@ use zhundian_domain::time::Interval;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
-use crate::booking::claim::{self, Holding, Operator};
+use crate::booking::claim::{self, Commit, Holding, Operator};
 use crate::booking::offer::resolve;
 use crate::booking::queries;
 use crate::calendars;
-use crate::d1::DbError;
 use crate::error::{Answer, Code, Problem};
+use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{At, Id, Instant, Text};
-use crate::http::{Ctx, respond};
 use crate::outbox::{self, Message};
 
 /// Time to block.
@@ -58,7 +57,7 @@ pub struct Block {
     request_body = NewBlock,
     responses((status = 201, description = "Blocked", body = Block)),
 )]
-pub async fn block_time(
+pub(crate) async fn block_time(
     ctx: Ctx,
     staff: Staff,
     PathId(technician_id): PathId,
@@ -123,36 +122,17 @@ pub async fn block_time(
         order_id: None,
     };
     let row = outbox::Row::new(&ctx, message)?;
-    let statements = vec![
-        operator.store(StatusCode::CREATED, &response, ctx.now),
-        queries::insert_block(
-            &spec.id,
-            &technician_id,
-            &wish.store_id,
-            (start.ms(), end.ms()),
-            reason.as_str(),
-            &staff.id,
-            ctx.now,
-        ),
-        row.insert(&ctx)?,
-        calendars::write_days(&calendar, &held.days)?,
-    ];
-    match db.batch(statements).await {
-        Ok(_) => {
-            outbox::deliver_soon(&ctx, vec![row]).await;
-            Ok(respond::json_bytes(StatusCode::CREATED, response.into_bytes()))
-        }
-        Err(error) if error.is_constraint("idempotency_actor") => {
-            let answer = operator.replay_now(&ctx).await?;
-            claim::give_back_unless_committed(&ctx, held).await;
-            Ok(answer)
-        }
-        Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
-        Err(error) => {
-            claim::give_back(&ctx, held).await;
-            Err(error.into())
-        }
-    }
+    let statements = vec![queries::insert_block(
+        &spec.id,
+        &technician_id,
+        &wish.store_id,
+        (start.ms(), end.ms()),
+        reason.as_str(),
+        &staff.id,
+        ctx.now,
+    )];
+    let commit = Commit { statements, rows: vec![row], status: StatusCode::CREATED, response };
+    claim::commit(&ctx, &operator, held, commit).await
 }
 
 /// Unblock time
@@ -161,7 +141,7 @@ pub async fn block_time(
     params(("id" = Id, Path, description = "The block")),
     responses((status = 204, description = "It is gone, or was before")),
 )]
-pub async fn remove_block(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<StatusCode> {
+pub(crate) async fn remove_block(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<StatusCode> {
     #[derive(Deserialize)]
     struct Known {
         technician_id: Id,

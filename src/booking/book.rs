@@ -24,30 +24,22 @@ use zhundian_durable_objects::calls::ProjectedDay;
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
-use crate::booking::claim::{self, Held, Holding, Operator};
+use crate::booking::claim::{self, Commit, Held, Holding, Operator};
 use crate::booking::offer::{Offer, Row, Technician};
 use crate::booking::queries::{self, Asked};
 use crate::calendars;
-use crate::d1::{DbError, Statement};
+use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
+use crate::http::Ctx;
 use crate::http::extract::Operation;
 use crate::http::fields::{Id, Instant, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
-use crate::http::{Ctx, respond};
 use crate::order;
 use crate::outbox::{self, Message};
 
 /// Technicians asked at most when any may do it: enough to get past some who were booked a moment
 /// ago, few enough to answer quickly when all are.
 const MAX_TRIES: usize = 5;
-
-/// How a service is booked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Technician, service and time (直约).
-    Direct,
-}
 
 /// How it is paid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
@@ -57,16 +49,6 @@ pub enum Payment {
     Online,
     /// At the store.
     AtStore,
-}
-
-/// Where it takes place.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Place {
-    /// In the store.
-    Store,
-    /// At the customer's home.
-    Home,
 }
 
 /// A member's booking.
@@ -117,28 +99,21 @@ pub struct OrderAnswer {
     request_body = MemberBooking,
     responses((status = 201, description = "Booked", body = OrderAnswer)),
 )]
-pub async fn book_as_member(
+pub(crate) async fn book_as_member(
     ctx: Ctx,
     member: TokenMember,
     operation: Operation<MemberBooking>,
 ) -> Answer<Response> {
     limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
     let operator = Operator::new(format!("member:{}", member.id), &operation);
-    let MemberBooking {
-        store_id,
-        service_id,
-        technician_id,
-        start_at,
-        mode: Mode::Direct,
-        payment,
-        place,
-        note,
-    } = operation.body;
+    let MemberBooking { store_id, service_id, technician_id, start_at, mode, payment, place, note } =
+        operation.body;
     let wish = Wish {
         store_id,
         service_id,
         technician_id,
         start_at,
+        mode,
         payment,
         place: place.unwrap_or(Place::Store),
     };
@@ -153,7 +128,7 @@ pub async fn book_as_member(
     request_body = StaffBooking,
     responses((status = 201, description = "Booked", body = OrderAnswer)),
 )]
-pub async fn book_as_staff(
+pub(crate) async fn book_as_staff(
     ctx: Ctx,
     staff: Staff,
     operation: Operation<StaffBooking>,
@@ -171,7 +146,15 @@ pub async fn book_as_staff(
         note,
     } = operation.body;
     let payment = Payment::AtStore;
-    let wish = Wish { store_id, service_id, technician_id, start_at, payment, place: Place::Store };
+    let wish = Wish {
+        store_id,
+        service_id,
+        technician_id,
+        start_at,
+        mode: Mode::Direct,
+        payment,
+        place: Place::Store,
+    };
     let customer = Customer {
         member_id,
         name: contact_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
@@ -192,6 +175,7 @@ struct Wish {
     service_id: Id,
     technician_id: Option<Id>,
     start_at: Instant,
+    mode: Mode,
     payment: Payment,
     place: Place,
 }
@@ -255,7 +239,7 @@ async fn book(
         offer.technicians.get(index).ok_or_else(|| Problem::internal("no technician"))?;
 
     // 3. Commit.
-    let commit = Commit {
+    let made = Made {
         ctx,
         offer: &offer,
         technician,
@@ -265,28 +249,13 @@ async fn book(
         customer: &customer,
         note: &note,
     };
-    let (statements, row, response) = commit.statements(&operator)?;
-    match db.batch(statements).await {
-        Ok(_) => {
-            outbox::deliver_soon(ctx, vec![row]).await;
-            Ok(respond::json_bytes(StatusCode::CREATED, response.into_bytes()))
-        }
-        Err(error) if error.is_constraint("idempotency_actor") => {
-            // The same operation ran beside this one, perhaps with another technician.
-            let answer = operator.replay_now(ctx).await?;
-            claim::give_back_unless_committed(ctx, held).await;
-            Ok(answer)
-        }
-        Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
-        Err(error) => {
-            claim::give_back(ctx, held).await;
-            Err(error.into())
-        }
-    }
+    let commit = made.commit()?;
+    claim::commit(ctx, &operator, held, commit).await
 }
 
 /// The dates that a booking at `start` looks at: a day before, for the caps and alternatives, and two
 /// after.
+#[must_use]
 pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
     let (Instant::Offset { wall, .. } | Instant::Local(wall)) = start;
     let date = wall.date();
@@ -296,11 +265,12 @@ pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
 
 fn check_terms(offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
     offer.require_open()?;
-    let has = |list: &[String], what: &str| list.iter().any(|known| known == what);
-    if !by_staff && !has(&offer.service.modes, "direct") {
+    // The other modes are booked in other ways; staff may book any service for a customer.
+    let direct = wish.mode == Mode::Direct && offer.service.modes.contains(&Mode::Direct);
+    if !by_staff && !direct {
         return Err(Problem::from(Code::ModeNotOffered).at("mode"));
     }
-    if wish.place == Place::Home || !has(&offer.service.places, "store") {
+    if wish.place == Place::Home || !offer.service.places.contains(&Place::Store) {
         return Err(Problem::from(Code::PlaceNotOffered).at("place"));
     }
     // A deposit is paid online; staff may take a booking without one.
@@ -402,8 +372,8 @@ fn turn(op: &str, technician: &Id) -> u64 {
     })
 }
 
-/// What is committed.
-struct Commit<'a> {
+/// An order about to be made.
+struct Made<'a> {
     ctx: &'a Ctx,
     offer: &'a Offer,
     technician: &'a Technician,
@@ -414,9 +384,8 @@ struct Commit<'a> {
     note: &'a Note,
 }
 
-impl Commit<'_> {
-    /// The batch, its outbox row, and the answer.
-    fn statements(&self, operator: &Operator) -> Answer<(Vec<Statement>, outbox::Row, String)> {
+impl Made<'_> {
+    fn commit(&self) -> Answer<Commit> {
         let Self { ctx, offer, technician, held, date, .. } = *self;
         let spec = &held.claim.spec;
         let price = offer.price(technician);
@@ -461,8 +430,8 @@ impl Commit<'_> {
         let [insert_order, insert_line] = queries::insert_order(&order, &line, &spec.id);
         let detail =
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
+        let event_id = ctx.new_id()?;
         let statements = vec![
-            operator.store(StatusCode::CREATED, &response, ctx.now),
             queries::appointment_stands(
                 &line,
                 &spec.id,
@@ -472,21 +441,15 @@ impl Commit<'_> {
             insert_order,
             insert_line,
             order::queries::insert_event(
-                &ctx.new_id()?,
-                &order_id,
-                ctx.now,
-                "booked",
-                self.actor,
-                &detail,
+                &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
-            row.insert(ctx)?,
-            calendars::write_days(&held.calendar, &held.days)?,
         ];
-        Ok((statements, row, response))
+        Ok(Commit { statements, rows: vec![row], status: StatusCode::CREATED, response })
     }
 }
 
 /// The line of a claim.
+#[must_use]
 pub fn line<'a>(
     offer: &'a Offer,
     technician_id: &'a Id,

@@ -13,11 +13,12 @@ use zhundian_durable_objects::calls::{Hold, HoldReply, ProjectedDay, Release};
 use crate::booking::offer::{Offer, Technician, days_around};
 use crate::booking::queries;
 use crate::calendars;
-use crate::d1::{Rows, Statement};
+use crate::d1::{DbError, Rows, Statement};
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Operation, hex};
 use crate::http::fields::{At, Id};
 use crate::http::{Ctx, respond};
+use crate::outbox;
 
 /// How long a hold waits for the order's commit and the outbox's confirm: several runs of the outbox.
 pub const HOLD_MS: i64 = 5 * 60_000;
@@ -60,8 +61,7 @@ impl Operator {
     }
 
     /// A statement that stores the answer.
-    #[must_use]
-    pub fn store(&self, status: StatusCode, response: &str, now: i64) -> Statement {
+    fn store(&self, status: StatusCode, response: &str, now: i64) -> Statement {
         queries::store_answer(
             &self.actor,
             &self.key,
@@ -101,7 +101,7 @@ impl Operator {
     ///
     /// # Errors
     /// As [`Operator::replay`]; 503 when it cannot be read.
-    pub async fn replay_now(&self, ctx: &Ctx) -> Answer<Response> {
+    async fn replay_now(&self, ctx: &Ctx) -> Answer<Response> {
         let rows = ctx.db()?.read(vec![self.stored()]).await?;
         self.replay(&rows, 0)?.ok_or_else(|| Problem::unavailable("no answer stored"))
     }
@@ -144,8 +144,57 @@ pub async fn hold(ctx: &Ctx, calendar: &str, spec: &ClaimSpec) -> Answer<Holding
     })
 }
 
+/// What an operation commits on its hold.
+pub struct Commit {
+    /// The effect, with the preconditions under which it may stand.
+    pub statements: Vec<Statement>,
+    /// What must still happen, the hold's confirm among it.
+    pub rows: Vec<outbox::Row>,
+    /// The answer's status.
+    pub status: StatusCode,
+    /// The answer, stored under the operation's key.
+    pub response: String,
+}
+
+/// Commits in one batch: the stored answer, the effect, the outbox rows, the projection. A concurrent
+/// run of the same operation has won when its answer is stored already; then that is the answer.
+///
+/// # Errors
+/// The constraint that raised, and the hold is given back; 503 when the outcome is unknown, and the hold
+/// is left alone, because what it is for may stand.
+pub async fn commit(
+    ctx: &Ctx,
+    operator: &Operator,
+    held: Held,
+    commit: Commit,
+) -> Answer<Response> {
+    let Commit { statements: effect, rows, status, response } = commit;
+    let mut statements = vec![operator.store(status, &response, ctx.now)];
+    statements.extend(effect);
+    for row in &rows {
+        statements.push(row.insert(ctx)?);
+    }
+    statements.push(calendars::write_days(&held.calendar, &held.days)?);
+    match ctx.db()?.batch(statements).await {
+        Ok(_) => {
+            outbox::deliver_soon(ctx, rows).await;
+            Ok(respond::json_bytes(status, response.into_bytes()))
+        }
+        Err(error) if error.is_constraint("idempotency_actor") => {
+            let answer = operator.replay_now(ctx).await?;
+            give_back_unless_committed(ctx, held).await;
+            Ok(answer)
+        }
+        Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
+        Err(error) => {
+            give_back(ctx, held).await;
+            Err(error.into())
+        }
+    }
+}
+
 /// Gives a hold back after the response, as well as it can: one that stays expires by itself.
-pub async fn give_back(ctx: &Ctx, held: Held) {
+async fn give_back(ctx: &Ctx, held: Held) {
     let work = ctx.clone();
     ctx.after_response(async move {
         let call = Release { claim_id: held.claim.spec.id };
@@ -207,7 +256,7 @@ pub fn alternatives(
 
 /// Gives a hold back, unless an order or a block stands on it: a concurrent run of the same operation
 /// may have committed with the same claim.
-pub async fn give_back_unless_committed(ctx: &Ctx, held: Held) {
+async fn give_back_unless_committed(ctx: &Ctx, held: Held) {
     let Ok(db) = ctx.db() else { return };
     if let Ok(None) = db.first::<bool>(queries::stands_on_claim(&held.claim.spec.id)).await {
         give_back(ctx, held).await;

@@ -10,7 +10,7 @@
 //! - [`block`]: time that staff take away;
 //! - [`claim`]: what the three have in common: the operation's id, the hold, alternatives.
 //!
-//! Start at [`book::book`]: it is the whole saga on one page.
+//! Start at `book` in [`book`]: it is the whole saga on one page.
 
 pub mod availability;
 pub mod block;

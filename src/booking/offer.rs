@@ -12,6 +12,7 @@ use zhundian_domain::time::{
 };
 use zhundian_domain::working::Week;
 
+use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
 use crate::http::fields::{Id, Instant};
 
@@ -45,9 +46,9 @@ pub struct Service {
     /// What must be paid before the visit.
     pub deposit: DepositRule,
     /// Where it is done.
-    pub places: Vec<String>,
+    pub places: Vec<Place>,
     /// How it is booked.
-    pub modes: Vec<String>,
+    pub modes: Vec<Mode>,
     taken: Option<BTreeMap<NaiveDate, i64>>,
 }
 

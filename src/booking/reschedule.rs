@@ -14,11 +14,10 @@ use zhundian_domain::order::{Event, Status, apply};
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
 use crate::booking::book::{OrderAnswer, dates_around, line};
-use crate::booking::claim::{self, Holding, Operator};
+use crate::booking::claim::{self, Commit, Holding, Operator};
 use crate::booking::offer::Row;
 use crate::booking::queries::{self, Asked};
 use crate::calendars;
-use crate::d1::DbError;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{Id, Instant, Int};
@@ -49,7 +48,7 @@ pub struct Reschedule {
     request_body = Reschedule,
     responses((status = 200, description = "Moved", body = OrderAnswer)),
 )]
-pub async fn reschedule_as_member(
+pub(crate) async fn reschedule_as_member(
     ctx: Ctx,
     member: TokenMember,
     PathId(order_id): PathId,
@@ -70,7 +69,7 @@ pub async fn reschedule_as_member(
     request_body = Reschedule,
     responses((status = 200, description = "Moved", body = OrderAnswer)),
 )]
-pub async fn reschedule_as_staff(
+pub(crate) async fn reschedule_as_staff(
     ctx: Ctx,
     staff: Staff,
     PathId(order_id): PathId,
@@ -195,7 +194,7 @@ async fn reschedule(
 
     let spec = held.claim.spec.clone();
     let to = line(&offer, technician.id(), &spec, date);
-    let mut messages = vec![outbox::Row::new(
+    let mut rows = vec![outbox::Row::new(
         ctx,
         Message::Confirm {
             calendar: calendar.clone(),
@@ -207,7 +206,7 @@ async fn reschedule(
     if !same_technician {
         let old = calendars::technician(&known.technician_id);
         let release = Message::Release { calendar: old, claim_id: known.claim_id.clone() };
-        messages.push(outbox::Row::new(ctx, release)?);
+        rows.push(outbox::Row::new(ctx, release)?);
     }
     let mut view = order::detail_view(ctx, order_id).await?;
     view.moved(&wish.line_id, &to, &technician.1, offer.store.time_zone);
@@ -216,39 +215,18 @@ async fn reschedule(
         "from": known.start_at, "from_technician_id": known.technician_id,
         "start_at": to.start_at, "technician_id": to.technician_id,
     });
-    let mut statements = vec![
-        operator.store(StatusCode::OK, &response, ctx.now),
-        queries::appointment_stands(&to, wish.line_id.as_str(), offer.service.max_per_day, None),
-    ];
+    let mut statements = vec![queries::appointment_stands(
+        &to,
+        wish.line_id.as_str(),
+        offer.service.max_per_day,
+        None,
+    )];
     statements.extend(queries::move_line(order_id, known.version, &wish.line_id, &to, ctx.now));
-    statements.push(order::queries::insert_event(
-        &ctx.new_id()?,
-        order_id,
-        ctx.now,
-        "moved",
-        &actor,
-        &detail,
-    ));
-    for row in &messages {
-        statements.push(row.insert(ctx)?);
-    }
-    statements.push(calendars::write_days(&calendar, &held.days)?);
-    match db.batch(statements).await {
-        Ok(_) => {
-            outbox::deliver_soon(ctx, messages).await;
-            Ok(respond::json_bytes(StatusCode::OK, response.into_bytes()))
-        }
-        Err(error) if error.is_constraint("idempotency_actor") => {
-            let answer = operator.replay_now(ctx).await?;
-            claim::give_back_unless_committed(ctx, held).await;
-            Ok(answer)
-        }
-        Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
-        Err(error) => {
-            claim::give_back(ctx, held).await;
-            Err(error.into())
-        }
-    }
+    let event_id = ctx.new_id()?;
+    statements
+        .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));
+    let commit = Commit { statements, rows, status: StatusCode::OK, response };
+    claim::commit(ctx, &operator, held, commit).await
 }
 
 fn text(order: order::view::Order) -> Answer<String> {

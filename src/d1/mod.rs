@@ -232,6 +232,9 @@ impl Db {
     }
 
     /// The first row of one statement that only reads.
+    ///
+    /// # Errors
+    /// [`DbError`].
     pub async fn first<T: DeserializeOwned>(
         &self,
         statement: Statement,

@@ -128,7 +128,7 @@ impl Ctx {
         Calendars::new(self.clone())
     }
 
-    /// A new id: UUIDv7 of this instant.
+    /// A new id: `UUIDv7` of this instant.
     ///
     /// # Errors
     /// As [`random`].
@@ -168,6 +168,7 @@ impl Ctx {
     }
 
     /// Notes that this request wrote outbox rows; answers whether it is the first to say so.
+    #[must_use]
     pub fn note_outbox(&self) -> bool {
         !self.outbox_due.swap(true, Ordering::Relaxed)
     }

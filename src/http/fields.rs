@@ -35,7 +35,7 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     String::deserialize(deserializer)
 }
 
-/// An id: UUIDv7 as 32 lower-case hexadecimal digits.
+/// An id: `UUIDv7` as 32 lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Id(String);

@@ -85,7 +85,6 @@ impl Routes {
     }
 
     /// The router and its document.
-    #[must_use]
     pub fn finish(self, document: OpenApi) -> (axum::Router, OpenApi) {
         let (router, mut paths) = self.0.split_for_parts();
         let mut document = document;

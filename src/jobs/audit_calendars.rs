@@ -38,7 +38,7 @@ struct Line {
 }
 
 /// One run, from the technician after `watermark` on.
-pub async fn run(ctx: &Ctx, watermark: String, until: i64) -> Answer<Done> {
+pub(crate) async fn run(ctx: &Ctx, watermark: String, until: i64) -> Answer<Done> {
     let technicians: Vec<Id> = ctx
         .db()?
         .first(queries::technicians_after(&watermark, TECHNICIANS))

@@ -5,7 +5,7 @@ use crate::http::Ctx;
 use crate::jobs::Done;
 
 /// One run.
-pub async fn run(ctx: &Ctx, until: i64) -> Answer<Done> {
+pub(crate) async fn run(ctx: &Ctx, until: i64) -> Answer<Done> {
     let (delivered, failed) = crate::outbox::deliver::drain(ctx, until).await?;
     Ok(Done {
         outcome: format!("{delivered} delivered, {failed} failed"),

@@ -5,7 +5,7 @@ use crate::http::Ctx;
 use crate::jobs::{Done, queries};
 
 /// One run: at most some thousand rows of each kind.
-pub async fn run(ctx: &Ctx) -> Answer<Done> {
+pub(crate) async fn run(ctx: &Ctx) -> Answer<Done> {
     ctx.db()?.batch(queries::expire(ctx.now).into()).await?;
     Ok(Done { outcome: "done".into(), watermark: String::new() })
 }

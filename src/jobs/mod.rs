@@ -7,11 +7,11 @@
 //! | every five minutes | [`audit_calendars`] |
 //! | 19:10, 03:10 in Beijing | [`expire_rows`], [`remove_photos`] |
 
-mod audit_calendars;
-mod deliver_outbox;
-mod expire_rows;
-mod queries;
-mod remove_photos;
+pub mod audit_calendars;
+pub mod deliver_outbox;
+pub mod expire_rows;
+pub mod queries;
+pub mod remove_photos;
 
 use std::future::Future;
 

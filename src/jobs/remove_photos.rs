@@ -5,7 +5,7 @@ use crate::http::Ctx;
 use crate::jobs::Done;
 
 /// One run.
-pub async fn run(ctx: &Ctx) -> Answer<Done> {
+pub(crate) async fn run(ctx: &Ctx) -> Answer<Done> {
     let removed = crate::catalog::photos::collect_unused(ctx).await?;
     Ok(Done { outcome: format!("{removed} removed"), watermark: String::new() })
 }

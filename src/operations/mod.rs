@@ -101,7 +101,7 @@ struct Row {
     get, path = "/api/v1/admin/operations", tag = "operations", operation_id = "operations",
     responses((status = 200, description = "Jobs, outbox and drift", body = Operations)),
 )]
-pub async fn operations(ctx: Ctx, staff: Staff) -> Answer<Json<Operations>> {
+pub(crate) async fn operations(ctx: Ctx, staff: Staff) -> Answer<Json<Operations>> {
     staff.require_everywhere(Permission::OperationsRead)?;
     let rows = ctx.db()?.read(vec![queries::operations()]).await?;
     let row: Row = rows.one(0)?;

@@ -129,7 +129,7 @@ impl Row {
     get, path = "/api/v1/staff/appointments", tag = "staff", operation_id = "appointments", params(Wanted),
     responses((status = 200, description = "A page", body = Page<Item>)),
 )]
-pub async fn appointments(
+pub(crate) async fn appointments(
     ctx: Ctx,
     staff: Staff,
     Query(wanted): Query<Wanted>,

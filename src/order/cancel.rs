@@ -42,7 +42,7 @@ struct ToCancel {
     params(("id" = Id, Path, description = "The order")), request_body = Cancel,
     responses((status = 200, description = "Cancelled", body = OrderAnswer)),
 )]
-pub async fn cancel_as_member(
+pub(crate) async fn cancel_as_member(
     ctx: Ctx,
     member: Member,
     PathId(id): PathId,
@@ -69,7 +69,7 @@ pub async fn cancel_as_member(
     params(("id" = Id, Path, description = "The order")), request_body = Cancel,
     responses((status = 200, description = "Cancelled", body = OrderAnswer)),
 )]
-pub async fn cancel_as_staff(
+pub(crate) async fn cancel_as_staff(
     ctx: Ctx,
     staff: Staff,
     PathId(id): PathId,

@@ -56,7 +56,7 @@ struct EventRow {
     params(("id" = Id, Path, description = "The order")),
     responses((status = 200, description = "The order", body = Detail)),
 )]
-pub async fn detail_as_member(
+pub(crate) async fn detail_as_member(
     ctx: Ctx,
     member: Member,
     PathId(id): PathId,
@@ -75,7 +75,11 @@ pub async fn detail_as_member(
     params(("id" = Id, Path, description = "The order")),
     responses((status = 200, description = "The order", body = Detail)),
 )]
-pub async fn detail_as_staff(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<Json<Detail>> {
+pub(crate) async fn detail_as_staff(
+    ctx: Ctx,
+    staff: Staff,
+    PathId(id): PathId,
+) -> Answer<Json<Detail>> {
     let detail = detail(&ctx, &id).await?;
     let own = staff.technician_id.as_ref() == Some(detail.order.technician_id());
     let permission = if own { Permission::BookingReadOwn } else { Permission::BookingRead };
@@ -86,8 +90,8 @@ pub async fn detail_as_staff(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answ
 async fn detail(ctx: &Ctx, id: &Id) -> Answer<Detail> {
     let rows = ctx.db()?.read(vec![queries::order(id), queries::timeline(id)]).await?;
     let row: view::Row = rows.first(0)?.ok_or_else(|| Problem::from(Code::NotFound))?;
+    let zone = row.zone();
     let order = row.into_view();
-    let zone = chrono_tz::Asia::Shanghai;
     let timeline =
         rows.one::<Vec<EventRow>>(1)?.into_iter().map(|event| into_event(zone, event)).collect();
     Ok(Detail { order, timeline })

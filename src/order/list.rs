@@ -102,7 +102,7 @@ fn limit(limit: Option<Int<1, 100>>) -> u32 {
     get, path = "/api/v1/orders", tag = "orders", operation_id = "orders", params(MemberFilter),
     responses((status = 200, description = "A page", body = Page<view::Order>)),
 )]
-pub async fn list_as_member(
+pub(crate) async fn list_as_member(
     ctx: Ctx,
     member: Member,
     Query(filter): Query<MemberFilter>,
@@ -128,7 +128,7 @@ pub async fn list_as_member(
     get, path = "/api/v1/staff/orders", tag = "orders", operation_id = "staff_orders", params(StaffFilter),
     responses((status = 200, description = "A page", body = Page<view::Order>)),
 )]
-pub async fn list_as_staff(
+pub(crate) async fn list_as_staff(
     ctx: Ctx,
     staff: Staff,
     Query(wanted): Query<StaffFilter>,

@@ -141,6 +141,12 @@ fn changeable_until(zone: Tz, start_at: i64, notice_minutes: i64) -> At {
 }
 
 impl Row {
+    /// The zone of the store's clock.
+    #[must_use]
+    pub const fn zone(&self) -> Tz {
+        self.time_zone
+    }
+
     /// As clients see it.
     #[must_use]
     pub fn into_view(self) -> Order {

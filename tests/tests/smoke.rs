@@ -1,7 +1,8 @@
 //! The ground: what every answer has, whatever was asked.
 
 use http::Method;
-use zhundian_tests::{Reply, Stack};
+use zhundian_tests::world::date;
+use zhundian_tests::{Hours, Reply, Stack};
 
 /// Every answer says which request it belongs to, and what browsers may not do with it.
 #[track_caller]
@@ -124,4 +125,37 @@ async fn the_worker_comes_back_after_it_was_killed_outright() {
     assert_eq!(stack.d1(migrations), before);
     let calendars = stack.calendars("SELECT count(*) AS claims FROM claim");
     assert_eq!(calendars[0].0, "health:check", "{calendars:?}");
+}
+
+#[tokio::test]
+async fn a_member_the_owner_and_new_staff_sign_in() {
+    let stack = Stack::shared().await;
+    let member = stack.some_member().await;
+    member.get("/api/v1/me").await.check(200);
+    let owner = stack.owner().await;
+    owner.get("/api/v1/me").await.refused(401, "wrong_audience");
+    let manager = stack.staff("manager", None).await;
+    assert_ne!(manager.token(), owner.token());
+}
+
+#[tokio::test]
+async fn a_shop_is_booked() {
+    let stack = Stack::shared().await;
+    for hours in [Hours::Always, Hours::Day] {
+        let shop = stack.shop(2, hours).await;
+        let (anna, bert) = (stack.some_member().await, stack.some_member().await);
+        let slots = shop.slots(&anna, Some(&shop.technicians[0]), &date(1), 7).await;
+        assert_eq!(slots[0].technicians, [shop.technicians[0].clone()]);
+        let start = &slots[0].start_at;
+        let booked = shop.book(&anna, Some(&shop.technicians[0]), start).await.expect(201);
+        assert_eq!(booked.text("/order/lines/0/technician_id"), shop.technicians[0]);
+        shop.book(&bert, Some(&shop.technicians[0]), start).await.refused(409, "slot_taken");
+        shop.book(&bert, None, start).await.check(201);
+        let order = booked.text("/order/id");
+        let claims = stack.calendars("SELECT id, state FROM claim WHERE state <> 'released'");
+        let name = format!("technician:{}", shop.technicians[0]);
+        assert!(claims.iter().any(|(calendar, rows)| *calendar == name && rows.len() == 1));
+        let lines = stack.d1(&format!("SELECT id FROM order_line WHERE order_id = '{order}'"));
+        assert_eq!(lines.len(), 1);
+    }
 }
