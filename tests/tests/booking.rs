@@ -52,9 +52,9 @@ fn technician(reply: &Reply) -> &str {
     reply.text("/order/lines/0/technician_id")
 }
 
-fn move_to(api: &Api, booked: &Reply, start: &str, more: Value) -> Call {
+fn move_to(api: &Api, booked: &Reply, start: &str, more: impl Into<Value>) -> Call {
     let mut body = json!({"line_id": line(booked), "start_at": start});
-    for (field, value) in more.as_object().expect("fields") {
+    for (field, value) in more.into().as_object().expect("fields") {
         body[field] = value.clone();
     }
     api.post(format!("/api/v1/orders/{}/reschedule", order(booked)), body).idempotent()
@@ -97,7 +97,7 @@ async fn what_is_offered_is_bookable_until_none_is_left() {
             break;
         }
         let slot = &slots[usize::try_from(random() >> 33).expect("small") % slots.len()];
-        let named = (random() % 2 == 0).then(|| slot.technicians[0].as_str());
+        let named = random().is_multiple_of(2).then(|| slot.technicians[0].as_str());
         let reply = shop.book(&member, named, &slot.start_at).await.expect(201);
         let who = technician(&reply).to_owned();
         assert!(slot.technicians.contains(&who), "{who} was not offered");
