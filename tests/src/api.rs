@@ -315,6 +315,12 @@ impl Reply {
     }
 }
 
+/// Text as a query has it, every byte of it percent-encoded.
+pub fn percent_encoded(text: &str) -> String {
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).expect("four bits");
+    text.bytes().flat_map(|byte| ['%', digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -6,6 +6,7 @@
 //! printed; `SEED=… cargo test -p zhundian-tests --test schema` repeats a run.
 
 use std::fmt::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -142,7 +143,8 @@ impl Facts {
             ("dates", (0..20).step_by(3).map(date).collect()),
         ];
         let ids = [("blocks", &self.block), ("times_off", &self.time_off)];
-        let mut config = String::new();
+        // Nothing is kept from one run to the next: a run is its seed's.
+        let mut config = String::from("[cache]\nenabled = false\n");
         for (name, values) in dictionaries {
             let _ = writeln!(config, "[dictionaries.{name}]\nvalues = {values:?}");
         }
@@ -232,7 +234,6 @@ impl Run {
         for path in SIGN_OUTS {
             command.args(["--exclude-path", path]);
         }
-        use std::os::unix::process::CommandExt as _;
         command.stdin(Stdio::piped()).stdout(log.try_clone().expect("shared")).stderr(log);
         command.process_group(0).current_dir(&folder);
         let child = command.spawn().expect("schemathesis starts");

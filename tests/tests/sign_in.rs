@@ -479,13 +479,14 @@ async fn the_first_owner_comes_from_the_configuration_once() {
     assert_eq!(first.body["staff"]["grants"], json!([{"role": "owner", "store_id": null}]));
     let rows = "SELECT phone, role, store_id FROM staff JOIN staff_grant ON staff_id = staff.id";
     let owner = json!({"phone": OWNER_PHONE, "role": "owner", "store_id": null});
-    assert_eq!(stack.d1(rows), [owner.clone()]);
+    let made = stack.d1(rows);
+    assert_eq!(made, [owner]);
 
     // The next day they are the same.
     stack.change_d1("UPDATE sign_in_code SET sent_at = sent_at - 86400000").await;
     let again = stack.sign_in_staff(OWNER_PHONE).await.get("/api/v1/staff/me").await.expect(200);
     assert_eq!(again.body["id"], first.body["staff"]["id"]);
-    assert_eq!(stack.d1(rows), [owner]);
+    assert_eq!(stack.d1(rows), made);
 
     // The last owner of all stores can neither be retired nor made anything else.
     let owner = stack.api().with_token(first.text("/token"));
