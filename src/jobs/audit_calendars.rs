@@ -1,9 +1,16 @@
 //! Compares each technician's calendar object with D1, repairs towards the authority, and counts what
 //! it found (I3). The counts should stay at zero.
 //!
-//! The object is read first and D1 after it, so a claim seen confirmed has its line committed; a line
-//! younger than the reading is left to the next run, and so is a claim that the outbox still has
-//! something to do with.
+//! All goes on while customers book, so the order of reading matters, and what looks off is looked at
+//! again:
+//!
+//! - Claims are read before D1, so a claim seen confirmed had its line committed. One that has no line is
+//!   released, and counts when there was something to release: the line may have ended in between.
+//! - A line younger than the reading is left to the next run, and so is a claim that the outbox still
+//!   has something to do with. A line whose claim was not confirmed counts when it still stands after
+//!   the claim was read again.
+//! - The projection in D1 is read before the object's, whose version only grows. At an earlier version
+//!   it is on its way; at the same version, or a later one, it was written wrong.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,6 +25,7 @@ use crate::http::Ctx;
 use crate::http::context::now_ms;
 use crate::http::fields::Id;
 use crate::jobs::{Done, queries};
+use crate::outbox::deliver;
 
 /// Technicians looked at in one run.
 const TECHNICIANS: u32 = 40;
@@ -68,7 +76,6 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     let days = DayRange { from: today, until: UtcDay(today.0 + HORIZON_DAYS - 1) };
     let interval = days.interval().ok_or_else(|| Problem::internal("no days"))?;
     let claims = claims(ctx, &calendar, interval).await?;
-    let free = ctx.calendars().call(&calendar, &Free { days }).await?;
 
     let reads = vec![
         queries::lines(technician_id, interval.start.ms(), interval.end.ms()),
@@ -79,6 +86,7 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     let lines: Vec<Line> = rows.one(0)?;
     let pending: HashSet<String> = rows.one(1)?;
     let written: Vec<(String, UtcDay, DayBits, i64)> = rows.one(2)?;
+    let free = ctx.calendars().call(&calendar, &Free { days }).await?;
 
     let mut found = 0;
     let mut statements = Vec::new();
@@ -95,13 +103,20 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         if known || !settled {
             continue;
         }
+        let spec = line.spec().ok_or_else(|| Problem::internal(format!("line {}", line.id)))?;
+        let again = self::claims(ctx, &calendar, spec.block).await?;
+        let confirmed = again
+            .iter()
+            .any(|claim| claim.spec.id == spec.id && claim.state == ClaimState::Confirmed);
+        let stands: Option<bool> = ctx.db()?.first(queries::stands_on_claim(&spec.id)).await?;
+        if confirmed || stands.is_none() {
+            continue;
+        }
         found += 1;
         statements.push(queries::count_drift("line_without_claim", read_at, &line.id));
-        if let Some(spec) = line.spec() {
-            let call = Confirm { spec, written: Vec::new() };
-            let reply = ctx.calendars().call(&calendar, &call).await?;
-            statements.push(calendars::write_days(&calendar, &reply.days)?);
-        }
+        let call = Confirm { spec, written: Vec::new() };
+        let order_id = line.order_id.as_ref();
+        statements.extend(deliver::confirm(ctx, &calendar, call, order_id).await?);
     }
 
     // Confirmed claims without a line or block.
@@ -111,14 +126,15 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         if live.contains(id) || pending.contains(id) {
             continue;
         }
-        found += 1;
-        statements.push(queries::count_drift("claim_without_line", read_at, id));
         let reply = ctx.calendars().call(&calendar, &Release { claim_id: id.to_owned() }).await?;
-        statements.push(calendars::write_days(&calendar, &reply.days)?);
+        if reply.released {
+            found += 1;
+            statements.push(queries::count_drift("claim_without_line", read_at, id));
+            statements.push(calendars::write_days(&calendar, &reply.days)?);
+        }
     }
 
-    // The projection: a day that says something else at the same version or a later one was written
-    // wrong; one at an earlier version is on its way and is only brought along.
+    // The projection.
     let written: HashMap<(&str, UtcDay), (&DayBits, i64)> = written
         .iter()
         .map(|(store, day, free, version)| ((store.as_str(), *day), (free, *version)))
@@ -133,18 +149,20 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         })
         .cloned()
         .collect();
-    let wrong = behind.iter().filter(|day| {
-        written
-            .get(&(day.store_id.as_str(), day.day))
-            .is_some_and(|(_, version)| *version >= day.version)
-    });
-    let wrong = u32::try_from(wrong.count()).unwrap_or(u32::MAX);
-    if wrong > 0 {
-        found += wrong;
+    let wrong: Vec<(&str, UtcDay, i64)> = behind
+        .iter()
+        .filter_map(|day| {
+            let (_, version) = written.get(&(day.store_id.as_str(), day.day))?;
+            (*version >= day.version).then_some((day.store_id.as_str(), day.day, *version))
+        })
+        .collect();
+    if !wrong.is_empty() {
+        found += u32::try_from(wrong.len()).unwrap_or(u32::MAX);
         statements.push(queries::count_drift("projection", read_at, &calendar));
-        statements.push(queries::forget_projection(&calendar));
-        statements.push(calendars::write_days(&calendar, &free.days)?);
-    } else if !behind.is_empty() {
+        let wrong = serde_json::to_string(&wrong).map_err(Problem::internal)?;
+        statements.push(queries::forget_projection(&calendar, &wrong));
+    }
+    if !behind.is_empty() {
         statements.push(calendars::write_days(&calendar, &behind)?);
     }
     if !statements.is_empty() {

@@ -133,13 +133,25 @@ pub fn projection(calendar: &str, from: i64, until: i64) -> Statement {
     )
 }
 
-/// Forgets a projection that was written wrong, so that the right one can be written whatever its
-/// version.
+/// Forgets projected days that were written wrong (`[[store, day, version], …]` as they were read), so
+/// that the right ones can be written whatever their version; what was written since stays.
 #[must_use]
-pub fn forget_projection(calendar: &str) -> Statement {
+pub fn forget_projection(calendar: &str, days: &str) -> Statement {
     sql!(
-        "DELETE FROM calendar_day WHERE calendar = ?1 AND store_id IN (SELECT id FROM store)",
-        calendar
+        "DELETE FROM calendar_day WHERE calendar = ?1 AND (store_id, day, version) IN (
+            SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2))",
+        calendar,
+        days
+    )
+}
+
+/// Answers a row when a live line or block stands on the claim.
+#[must_use]
+pub fn stands_on_claim(claim_id: &str) -> Statement {
+    sql!(
+        "SELECT 'true' AS json FROM order_line WHERE claim_id = ?1 AND status = 'live'
+         UNION ALL SELECT 'true' FROM block WHERE id = ?1 AND status = 'live'",
+        claim_id
     )
 }
 

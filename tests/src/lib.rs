@@ -4,6 +4,7 @@
 //! - [`Stack`]: starts both, kills the Worker outright, starts it again, runs crons, reads D1 and the
 //!   calendar objects' tables;
 //! - [`Api`], [`Call`], [`Reply`]: a client with somebody's token;
+//! - [`audit`]: reads all that is kept and says what does not hold;
 //! - [`world`]: members, staff and shops to test with;
 //! - [`eventually`]: waits for a condition with a deadline, never for a fixed time.
 //!
@@ -20,6 +21,7 @@
 //! ```
 
 pub mod api;
+pub mod audit;
 mod process;
 pub mod stack;
 pub mod world;
