@@ -91,12 +91,28 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     let mut found = 0;
     let mut statements = Vec::new();
 
-    // Lines and blocks without a confirmed claim.
     let confirmed: HashMap<&str, &Claim> = claims
         .iter()
         .filter(|claim| claim.state == ClaimState::Confirmed)
         .map(|claim| (claim.spec.id.as_str(), claim))
         .collect();
+
+    // Confirmed claims without a line or block.
+    let live: HashSet<&str> = lines.iter().map(|line| line.claim_id.as_str()).collect();
+    for claim in confirmed.values() {
+        let id = claim.spec.id.as_str();
+        if live.contains(id) || pending.contains(id) {
+            continue;
+        }
+        let reply = ctx.calendars().call(&calendar, &Release { claim_id: id.to_owned() }).await?;
+        if reply.released {
+            found += 1;
+            statements.push(queries::count_drift("claim_without_line", read_at, id));
+            statements.push(calendars::write_days(&calendar, &reply.days)?);
+        }
+    }
+
+    // Lines and blocks without a confirmed claim; what the ones before kept from them is free by now.
     for line in &lines {
         let known = confirmed.contains_key(line.claim_id.as_str());
         let settled = line.changed_at < read_at - GRACE_MS && !pending.contains(&line.claim_id);
@@ -117,21 +133,6 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         let call = Confirm { spec, written: Vec::new() };
         let order_id = line.order_id.as_ref();
         statements.extend(deliver::confirm(ctx, &calendar, call, order_id).await?);
-    }
-
-    // Confirmed claims without a line or block.
-    let live: HashSet<&str> = lines.iter().map(|line| line.claim_id.as_str()).collect();
-    for claim in confirmed.values() {
-        let id = claim.spec.id.as_str();
-        if live.contains(id) || pending.contains(id) {
-            continue;
-        }
-        let reply = ctx.calendars().call(&calendar, &Release { claim_id: id.to_owned() }).await?;
-        if reply.released {
-            found += 1;
-            statements.push(queries::count_drift("claim_without_line", read_at, id));
-            statements.push(calendars::write_days(&calendar, &reply.days)?);
-        }
     }
 
     // The projection.
