@@ -7,9 +7,7 @@
 export PORT SANDBOX_PORT STATE DRY
 
 .PHONY: dev demo test deploy bench build setup clean
-dev demo test deploy build setup:
+dev demo test bench deploy build setup:
 	@tools/$@
-bench:
-	@tools/setup && bench/run
 clean:
 	rm -rf build target .state .wrangler

@@ -74,6 +74,7 @@ pub async fn fetch(
     let started = now_ms();
     let seen = seen(&request, &env);
     let (english, request_id) = (seen.english, seen.request_id.clone());
+    // Not `request.method()`, for which a method that it does not know is GET.
     let method = request.inner().method();
     let ctx = match Ctx::new(env, Some(context), seen, started) {
         Ok(ctx) => ctx,
@@ -88,7 +89,7 @@ pub async fn fetch(
             return answer(respond::finish(problem.into_response(), english, &request_id)).await;
         }
     };
-    let response = match incoming(request, &ctx).await {
+    let response = match incoming(request, &method, &ctx).await {
         Ok(request) => route(request).await,
         Err(problem) => problem.into_response(),
     };
@@ -121,14 +122,15 @@ fn seen(request: &worker::Request, env: &Env) -> Seen {
 }
 
 /// The request as the router takes it, its body read within the limit.
-async fn incoming(mut request: worker::Request, ctx: &Ctx) -> Answer<http::Request<Body>> {
+async fn incoming(
+    mut request: worker::Request,
+    method: &str,
+    ctx: &Ctx,
+) -> Answer<http::Request<Body>> {
     let url = request.inner().url();
     let path = url.splitn(4, '/').nth(3).unwrap_or_default();
     let path = path.split('#').next().unwrap_or_default();
-    let mut builder = http::Request::builder()
-        // As it came: the binding's own type takes a method that it does not know for GET.
-        .method(request.inner().method().as_str())
-        .uri(format!("/{path}"));
+    let mut builder = http::Request::builder().method(method).uri(format!("/{path}"));
     for name in HEADERS {
         if let Ok(Some(value)) = request.headers().get(name)
             && let Ok(value) = HeaderValue::from_str(&value)
@@ -137,8 +139,8 @@ async fn incoming(mut request: worker::Request, ctx: &Ctx) -> Answer<http::Reque
         }
     }
     let limit = body_limit(path);
-    let body = match request.method() {
-        worker::Method::Get | worker::Method::Head | worker::Method::Options => Vec::new(),
+    let body = match method {
+        "GET" | "HEAD" | "OPTIONS" => Vec::new(),
         _ => SendFuture::new(read_body(&mut request, limit)).await?,
     };
     let mut request = builder

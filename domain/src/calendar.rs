@@ -19,7 +19,8 @@
 //!
 //! **Moving** an appointment is a hold that names the claim it replaces. Until it is confirmed both
 //! blocks are taken, the shared part once; the confirmation releases the old claim in the same step.
-//! A move that is given up costs nothing: its hold expires and the old claim stands.
+//! A move that is given up costs nothing: its hold expires and the old claim stands. A confirm says that
+//! the move is committed, so the old claim goes also when the new time is lost.
 
 use serde::{Deserialize, Serialize};
 
@@ -268,9 +269,8 @@ impl Calendar {
             let spec = known.map_or_else(|| spec.clone(), |claim| claim.spec.clone());
             changes.push(Change::Put(Claim { spec, state: ClaimState::Confirmed }));
         }
-        // The appointment has left its old time either way, unless the new one was lost.
-        if outcome != Confirmation::Lost
-            && let Some(old) = spec.replaces.as_deref().and_then(|id| self.claim(id))
+        // The appointment has left its old time either way; one whose new time is lost is cancelled.
+        if let Some(old) = spec.replaces.as_deref().and_then(|id| self.claim(id))
             && old.state != ClaimState::Released
         {
             changes.push(Change::Release(old.spec.id.clone(), old.spec.block));

@@ -6,9 +6,9 @@ use zhundian_domain::time::{DayRange, Interval, UtcDay};
 use zhundian_domain::working::WorkingRules;
 
 use crate::calls::{
-    Claims, ClaimsReply, Confirm, ConfirmReply, Free, FreeReply, HORIZON_DAYS, Hold, HoldReply,
-    MAX_CLAIMS, ProjectedDay, Release, ReleaseReply, SetWindows, SetWindowsReply, WindowEdit,
-    Windows, WindowsReply,
+    Claims, ClaimsReply, Confirm, ConfirmReply, Free, FreeReply, GiveBack, HORIZON_DAYS, Hold,
+    HoldReply, MAX_CLAIMS, ProjectedDay, Release, ReleaseReply, SetWindows, SetWindowsReply,
+    WindowEdit, Windows, WindowsReply,
 };
 use crate::store::Rows;
 
@@ -53,6 +53,7 @@ pub fn hold(rows: &Rows, now: i64, call: Hold) -> Result<HoldReply> {
                 rows.apply(now, &changes, &stores(&calendar.rules))?
             };
             calendar.apply(&changes);
+            rows.note_run(&claim.spec.id, &call.run)?;
             Ok(HoldReply::Held { claim, days: project(&calendar, now, days, version) })
         }
         Err(refusal) => {
@@ -85,17 +86,25 @@ pub fn confirm(rows: &Rows, now: i64, call: Confirm) -> Result<ConfirmReply> {
 }
 
 pub fn release(rows: &Rows, now: i64, call: Release) -> Result<ReleaseReply> {
-    let Some(claim) = rows.claim(&call.claim_id)? else {
-        return Ok(ReleaseReply { days: Vec::new() });
-    };
+    let nothing = ReleaseReply { released: false, days: Vec::new() };
+    let Some(claim) = rows.claim(&call.claim_id)? else { return Ok(nothing) };
     let mut calendar = load(rows, claim.spec.block, [&call.claim_id, ""], "")?;
     let changes = calendar.release(&call.claim_id);
     if changes.is_empty() {
-        return Ok(ReleaseReply { days: Vec::new() });
+        return Ok(nothing);
     }
     let version = rows.apply(now, &changes, &stores(&calendar.rules))?;
     calendar.apply(&changes);
-    Ok(ReleaseReply { days: touched(rows, &calendar, now, &changes, version)? })
+    let days = touched(rows, &calendar, now, &changes, version)?;
+    Ok(ReleaseReply { released: true, days })
+}
+
+pub fn give_back(rows: &Rows, now: i64, call: GiveBack) -> Result<ReleaseReply> {
+    if rows.forget_run(&call.claim_id, &call.run)? {
+        release(rows, now, Release { claim_id: call.claim_id })
+    } else {
+        Ok(ReleaseReply { released: false, days: Vec::new() })
+    }
 }
 
 /// The projected days of every block that changed. A move's two blocks may lie weeks apart, so each is
@@ -218,12 +227,16 @@ pub fn windows(rows: &Rows, _now: i64, _call: Windows) -> Result<WindowsReply> {
 pub fn free(rows: &Rows, now: i64, call: Free) -> Result<FreeReply> {
     let until = UtcDay(call.days.until.0.min(call.days.from.0 + HORIZON_DAYS + 1));
     let days = DayRange { from: call.days.from, until };
-    let version = rows.meta()?.version;
     let Some(interval) = days.interval() else {
+        let version = rows.meta()?.version;
         return Ok(FreeReply { days: Vec::new(), pending: Vec::new(), version });
     };
+    // A hold that has expired is free before the alarm says so: what is answered has a version of its
+    // own.
+    rows.sweep(now, &stores(&rows.windows()?.0))?;
+    let version = rows.meta()?.version;
     let calendar = load(rows, interval, ["", ""], "")?;
-    let pending = rows.pending_days(now, &stores(&calendar.rules))?;
+    let pending = rows.pending_days()?;
     Ok(FreeReply { days: project(&calendar, now, days, version), pending, version })
 }
 

@@ -33,6 +33,7 @@ calls! {
     Hold => "/hold" => HoldReply;
     Confirm => "/confirm" => ConfirmReply;
     Release => "/release" => ReleaseReply;
+    GiveBack => "/give-back" => ReleaseReply;
     SetWindows => "/windows/set" => SetWindowsReply;
     Windows => "/windows" => WindowsReply;
     Free => "/free" => FreeReply;
@@ -59,6 +60,9 @@ pub struct Hold {
     pub spec: ClaimSpec,
     /// Until when, UTC milliseconds.
     pub expires_at: i64,
+    /// Who asks: one run of the operation. Runs of one operation share its hold.
+    #[serde(default)]
+    pub run: String,
 }
 
 /// The answer to [`Hold`]. The days it touches come with it either way: written to the projection
@@ -125,9 +129,22 @@ pub struct Release {
     pub claim_id: String,
 }
 
-/// The answer to [`Release`].
+/// Gives a hold back that nothing was committed on: it is released when no other run of the operation
+/// has been answered with it, and stays when it is confirmed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GiveBack {
+    /// Which.
+    pub claim_id: String,
+    /// As in [`Hold`].
+    pub run: String,
+}
+
+/// The answer to [`Release`] and [`GiveBack`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ReleaseReply {
+    /// Whether there was something to release.
+    #[serde(default)]
+    pub released: bool,
     /// The days touched, when anything changed.
     pub days: Vec<ProjectedDay>,
 }

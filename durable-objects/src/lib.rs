@@ -10,6 +10,7 @@
 //! | [`calls::Hold`] | takes an interval until a deadline; a move holds its new time beside the old |
 //! | [`calls::Confirm`] | makes it last; takes an expired one again, or answers that it is lost |
 //! | [`calls::Release`] | gives it back, for good |
+//! | [`calls::GiveBack`] | gives a hold back, unless another run of its operation has it too |
 //! | [`calls::SetWindows`] | changes working time, unless that strands an appointment |
 //! | [`calls::Windows`], [`calls::Free`], [`calls::Claims`] | read |
 //!

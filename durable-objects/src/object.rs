@@ -11,7 +11,7 @@ use zhundian_domain::time::{DAY_MS, UtcDay};
 
 use crate::answer;
 use crate::calls::{
-    CalendarCall, Claims, Confirm, Free, Hold, Release, SetWindows, Windows, WrittenDay,
+    CalendarCall, Claims, Confirm, Free, GiveBack, Hold, Release, SetWindows, Windows, WrittenDay,
 };
 use crate::store::{self, Rows};
 use crate::{projection, storage};
@@ -96,6 +96,7 @@ impl Calendar {
             Hold::PATH => self.call(body, now, answer::hold),
             Confirm::PATH => self.call(body, now, answer::confirm),
             Release::PATH => self.call(body, now, answer::release),
+            GiveBack::PATH => self.call(body, now, answer::give_back),
             SetWindows::PATH => self.call(body, now, answer::set_windows),
             Windows::PATH => self.call(body, now, answer::windows),
             Free::PATH => self.call(body, now, answer::free),
@@ -165,21 +166,7 @@ impl Calendar {
             rows.set_alarm_at(None)?;
             let (rules, _) = rows.windows()?;
             let stores: Vec<String> = rules.stores.keys().cloned().collect();
-            let expired = rows.sweep(now)?;
-            if !expired.is_empty() {
-                let version = rows.next_version()?;
-                for (start, end) in expired {
-                    let (from, until) =
-                        (UtcDay::of_ms(start), UtcDay(UtcDay::of_ms(end - 1).0 + 1));
-                    rows.note_days(
-                        now - store::PROJECTION_GRACE_MS,
-                        from,
-                        until,
-                        &stores,
-                        version,
-                    )?;
-                }
-            }
+            rows.sweep(now, &stores)?;
             let (from, until) = (UtcDay(rows.meta()?.projected_until), Rows::horizon(now));
             if from.0 > 0 && from < until {
                 let version = rows.next_version()?;

@@ -25,6 +25,8 @@ const SCHEMA: &[&[&str]] = &[&[
         replaces TEXT,
         state TEXT NOT NULL CHECK (state IN ('held', 'confirmed', 'released')),
         expires_at INTEGER,
+        -- The runs of the operation that were answered with this claim.
+        runs TEXT NOT NULL DEFAULT '[]',
         version INTEGER NOT NULL,
         CHECK (block_start <= start_at AND start_at < end_at AND end_at <= block_end),
         CHECK ((state = 'held') = (expires_at IS NOT NULL))
@@ -32,6 +34,7 @@ const SCHEMA: &[&[&str]] = &[&[
     "CREATE INDEX claim_live ON claim (block_start) WHERE state <> 'released'",
     "CREATE UNIQUE INDEX claim_op ON claim (op) WHERE state <> 'released'",
     "CREATE INDEX claim_expiry ON claim (expires_at) WHERE state = 'held'",
+    "CREATE INDEX claim_tombstone ON claim (block_end) WHERE state = 'released'",
     // Days whose projection may not have reached D1.
     "CREATE TABLE outbox (
         store_id TEXT NOT NULL,
@@ -358,6 +361,34 @@ impl Rows {
         )
     }
 
+    /// Notes that a run of the claim's operation was answered with it.
+    ///
+    /// # Errors
+    /// A fault of the storage.
+    pub fn note_run(&self, claim_id: &str, run_id: &str) -> Result<()> {
+        run(
+            &self.0,
+            "UPDATE claim SET runs = json_insert(runs, '$[#]', ?2) WHERE id = ?1 AND state = 'held'
+                AND NOT EXISTS (SELECT 1 FROM json_each(runs) WHERE value = ?2)",
+            vec![text(claim_id), text(run_id)],
+        )
+    }
+
+    /// Takes a run off a hold; answers whether none is left.
+    ///
+    /// # Errors
+    /// A fault of the storage.
+    pub fn forget_run(&self, claim_id: &str, run_id: &str) -> Result<bool> {
+        let left: Vec<i64> = json_rows(
+            &self.0,
+            "UPDATE claim SET runs = (SELECT json_group_array(value) FROM json_each(runs)
+                WHERE value <> ?2) WHERE id = ?1 AND state = 'held'
+             RETURNING json_quote(json_array_length(runs)) AS json",
+            vec![text(claim_id), text(run_id)],
+        )?;
+        Ok(left.first() == Some(&0))
+    }
+
     /// Notes days, of every store, as not yet in D1 at `version`.
     ///
     /// # Errors
@@ -407,20 +438,14 @@ impl Rows {
         )
     }
 
-    /// Stores and days of which D1 may not know yet: noted ones, and those of holds that have expired
-    /// before the alarm has seen it.
+    /// Stores and days of which D1 may not know yet.
     ///
     /// # Errors
     /// A fault of the storage.
-    pub fn pending_days(&self, now: i64, stores: &[String]) -> Result<Vec<(String, UtcDay)>> {
+    pub fn pending_days(&self) -> Result<Vec<(String, UtcDay)>> {
         self.one(
-            "SELECT json_group_array(json_array(store_id, day)) AS json FROM (
-                SELECT store_id, day FROM outbox
-                UNION SELECT store.value, (at.value - 1) / 86400000
-                    FROM claim, json_each(json_array(block_start + 1, block_end)) AS at,
-                        json_each(?2) AS store
-                    WHERE state = 'held' AND expires_at <= ?1)",
-            vec![Value::Integer(now), Value::String(serde_json::to_string(stores)?)],
+            "SELECT json_group_array(json_array(store_id, day)) AS json FROM outbox",
+            Vec::new(),
         )
     }
 
@@ -451,22 +476,32 @@ impl Rows {
         )
     }
 
-    /// Deletes holds that have expired and answers their blocks' first and last instants.
+    /// Deletes holds that have expired, and notes their days as due now; deletes tombstones that no
+    /// confirm meets any more.
     ///
     /// # Errors
     /// A fault of the storage.
-    pub fn sweep(&self, now: i64) -> Result<Vec<(i64, i64)>> {
+    pub fn sweep(&self, now: i64, stores: &[String]) -> Result<()> {
         run(
             &self.0,
             "DELETE FROM claim WHERE state = 'released' AND block_end < ?1",
             vec![Value::Integer(now - TOMBSTONE_MS)],
         )?;
-        json_rows(
+        let expired: Vec<(i64, i64)> = json_rows(
             &self.0,
             "DELETE FROM claim WHERE state = 'held' AND expires_at <= ?1
              RETURNING json_array(block_start, block_end) AS json",
             vec![Value::Integer(now)],
-        )
+        )?;
+        if expired.is_empty() {
+            return Ok(());
+        }
+        let version = self.next_version()?;
+        for (start, end) in expired {
+            let (from, until) = (UtcDay::of_ms(start), UtcDay(UtcDay::of_ms(end - 1).0 + 1));
+            self.note_days(now - PROJECTION_GRACE_MS, from, until, stores, version)?;
+        }
+        Ok(())
     }
 
     /// Notes up to which day the projection has been made.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use zhundian_domain::availability::nearest;
 use zhundian_domain::calendar::{Claim, ClaimSpec, Refusal};
 use zhundian_domain::time::{Interval, Tick};
-use zhundian_durable_objects::calls::{Hold, HoldReply, ProjectedDay, Release};
+use zhundian_durable_objects::calls::{GiveBack, Hold, HoldReply, ProjectedDay};
 
 use crate::booking::offer::{Offer, Technician, days_around};
 use crate::booking::queries;
@@ -130,7 +130,8 @@ pub enum Holding {
 /// # Errors
 /// 503 when it does not answer.
 pub async fn hold(ctx: &Ctx, calendar: &str, spec: &ClaimSpec) -> Answer<Holding> {
-    let call = Hold { spec: spec.clone(), expires_at: ctx.now + HOLD_MS };
+    let call =
+        Hold { spec: spec.clone(), expires_at: ctx.now + HOLD_MS, run: ctx.request_id.clone() };
     Ok(match ctx.calendars().call(calendar, &call).await? {
         HoldReply::Held { claim, days } => {
             if let zhundian_domain::calendar::ClaimState::Held { expires_at } = claim.state
@@ -182,7 +183,7 @@ pub async fn commit(
         }
         Err(error) if error.is_constraint("idempotency_actor") => {
             let answer = operator.replay_now(ctx).await?;
-            give_back_unless_committed(ctx, held).await;
+            give_back(ctx, held).await;
             Ok(answer)
         }
         Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
@@ -193,11 +194,30 @@ pub async fn commit(
     }
 }
 
-/// Gives a hold back after the response, as well as it can: one that stays expires by itself.
+/// Stores the answer of an operation that changes nothing, so that a late retry of it changes nothing
+/// either.
+///
+/// # Errors
+/// 503 when it cannot be stored.
+pub async fn commit_nothing(
+    ctx: &Ctx,
+    operator: &Operator,
+    status: StatusCode,
+    response: String,
+) -> Answer<Response> {
+    match ctx.db()?.batch(vec![operator.store(status, &response, ctx.now)]).await {
+        Ok(_) => Ok(respond::json_bytes(status, response.into_bytes())),
+        Err(error) if error.is_constraint("idempotency_actor") => operator.replay_now(ctx).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Gives a hold back after the response, as well as it can: one that stays expires by itself. It stays
+/// with a run of the same operation beside this one, which may be about to commit on it.
 async fn give_back(ctx: &Ctx, held: Held) {
     let work = ctx.clone();
     ctx.after_response(async move {
-        let call = Release { claim_id: held.claim.spec.id };
+        let call = GiveBack { claim_id: held.claim.spec.id, run: work.request_id.clone() };
         if let Ok(reply) = work.calendars().call(&held.calendar, &call).await
             && let Ok(statement) = calendars::write_days(&held.calendar, &reply.days)
             && let Ok(db) = work.db()
@@ -252,13 +272,4 @@ pub fn alternatives(
             serde_json::json!({ "start_at": At::new(zone, tick.ms()), "technician_ids": who })
         })
         .collect()
-}
-
-/// Gives a hold back, unless an order or a block stands on it: a concurrent run of the same operation
-/// may have committed with the same claim.
-async fn give_back_unless_committed(ctx: &Ctx, held: Held) {
-    let Ok(db) = ctx.db() else { return };
-    if let Ok(None) = db.first::<bool>(queries::stands_on_claim(&held.claim.spec.id)).await {
-        give_back(ctx, held).await;
-    }
 }

@@ -363,16 +363,6 @@ pub fn contact_of_member(id: &Id) -> Statement {
     )
 }
 
-/// Answers a row when a line or a block stands on the claim.
-#[must_use]
-pub fn stands_on_claim(claim_id: &str) -> Statement {
-    sql!(
-        "SELECT 'true' AS json FROM order_line WHERE claim_id = ?1
-         UNION ALL SELECT 'true' FROM block WHERE id = ?1",
-        claim_id
-    )
-}
-
 /// An order that is to be moved, with the line.
 #[must_use]
 pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {

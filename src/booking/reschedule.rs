@@ -19,10 +19,10 @@ use crate::booking::offer::Row;
 use crate::booking::queries::{self, Asked};
 use crate::calendars;
 use crate::error::{Answer, Code, Problem};
+use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{Id, Instant, Int};
 use crate::http::limits::{self, Limiter};
-use crate::http::{Ctx, respond};
 use crate::order::{self, refused};
 use crate::outbox::{self, Message};
 
@@ -157,8 +157,8 @@ async fn reschedule(
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
     let same_technician = *technician.id() == known.technician_id;
     if same_technician && start.ms() == known.start_at {
-        let view = order::detail_view(ctx, order_id).await?;
-        return Ok(respond::json_bytes(StatusCode::OK, text(view)?.into_bytes()));
+        let response = text(order::detail_view(ctx, order_id).await?)?;
+        return claim::commit_nothing(ctx, &operator, StatusCode::OK, response).await;
     }
 
     let (service, block) =
@@ -203,7 +203,9 @@ async fn reschedule(
             order_id: Some(order_id.clone()),
         },
     )?];
-    if !same_technician {
+    // The confirm releases the claim that its own replaces. A hold of an earlier run of this operation
+    // may replace one that the order has left since.
+    if spec.replaces.as_ref() != Some(&known.claim_id) {
         let old = calendars::technician(&known.technician_id);
         let release = Message::Release { calendar: old, claim_id: known.claim_id.clone() };
         rows.push(outbox::Row::new(ctx, release)?);

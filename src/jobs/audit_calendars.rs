@@ -1,9 +1,16 @@
 //! Compares each technician's calendar object with D1, repairs towards the authority, and counts what
 //! it found (I3). The counts should stay at zero.
 //!
-//! The object is read first and D1 after it, so a claim seen confirmed has its line committed; a line
-//! younger than the reading is left to the next run, and so is a claim that the outbox still has
-//! something to do with.
+//! All goes on while customers book, so the order of reading matters, and what looks off is looked at
+//! again:
+//!
+//! - Claims are read before D1, so a claim seen confirmed had its line committed. One that has no line is
+//!   released, and counts when there was something to release: the line may have ended in between.
+//! - A line younger than the reading is left to the next run, and so is a claim that the outbox still
+//!   has something to do with. A line whose claim was not confirmed counts when it still stands after
+//!   the claim was read again.
+//! - The projection in D1 is read before the object's, whose version only grows. At an earlier version
+//!   it is on its way; at the same version, or a later one, it was written wrong.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,6 +25,7 @@ use crate::http::Ctx;
 use crate::http::context::now_ms;
 use crate::http::fields::Id;
 use crate::jobs::{Done, queries};
+use crate::outbox::deliver;
 
 /// Technicians looked at in one run.
 const TECHNICIANS: u32 = 40;
@@ -68,7 +76,6 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     let days = DayRange { from: today, until: UtcDay(today.0 + HORIZON_DAYS - 1) };
     let interval = days.interval().ok_or_else(|| Problem::internal("no days"))?;
     let claims = claims(ctx, &calendar, interval).await?;
-    let free = ctx.calendars().call(&calendar, &Free { days }).await?;
 
     let reads = vec![
         queries::lines(technician_id, interval.start.ms(), interval.end.ms()),
@@ -79,6 +86,7 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     let lines: Vec<Line> = rows.one(0)?;
     let pending: HashSet<String> = rows.one(1)?;
     let written: Vec<(String, UtcDay, DayBits, i64)> = rows.one(2)?;
+    let free = ctx.calendars().call(&calendar, &Free { days }).await?;
 
     let mut found = 0;
     let mut statements = Vec::new();
@@ -87,26 +95,11 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     // who came first.
     let unchanged = ctx.calendars().call(&calendar, &Free { days }).await?.version == free.version;
 
-    // Lines and blocks without a confirmed claim.
     let confirmed: HashMap<&str, &Claim> = claims
         .iter()
         .filter(|claim| claim.state == ClaimState::Confirmed)
         .map(|claim| (claim.spec.id.as_str(), claim))
         .collect();
-    for line in &lines {
-        let known = confirmed.contains_key(line.claim_id.as_str());
-        let settled = line.changed_at < read_at - GRACE_MS && !pending.contains(&line.claim_id);
-        if known || !settled {
-            continue;
-        }
-        found += 1;
-        statements.push(queries::count_drift("line_without_claim", read_at, &line.id));
-        if let Some(spec) = line.spec() {
-            let call = Confirm { spec, written: Vec::new() };
-            let reply = ctx.calendars().call(&calendar, &call).await?;
-            statements.push(calendars::write_days(&calendar, &reply.days)?);
-        }
-    }
 
     // Confirmed claims without a line or block.
     let live: HashSet<&str> = lines.iter().map(|line| line.claim_id.as_str()).collect();
@@ -115,10 +108,35 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         if live.contains(id) || pending.contains(id) {
             continue;
         }
-        found += 1;
-        statements.push(queries::count_drift("claim_without_line", read_at, id));
         let reply = ctx.calendars().call(&calendar, &Release { claim_id: id.to_owned() }).await?;
-        statements.push(calendars::write_days(&calendar, &reply.days)?);
+        if reply.released {
+            found += 1;
+            statements.push(queries::count_drift("claim_without_line", read_at, id));
+            statements.push(calendars::write_days(&calendar, &reply.days)?);
+        }
+    }
+
+    // Lines and blocks without a confirmed claim; what the ones before kept from them is free by now.
+    for line in &lines {
+        let known = confirmed.contains_key(line.claim_id.as_str());
+        let settled = line.changed_at < read_at - GRACE_MS && !pending.contains(&line.claim_id);
+        if known || !settled {
+            continue;
+        }
+        let spec = line.spec().ok_or_else(|| Problem::internal(format!("line {}", line.id)))?;
+        let again = self::claims(ctx, &calendar, spec.block).await?;
+        let confirmed = again
+            .iter()
+            .any(|claim| claim.spec.id == spec.id && claim.state == ClaimState::Confirmed);
+        let stands: Option<bool> = ctx.db()?.first(queries::stands_on_claim(&spec.id)).await?;
+        if confirmed || stands.is_none() {
+            continue;
+        }
+        found += 1;
+        statements.push(queries::count_drift("line_without_claim", read_at, &line.id));
+        let call = Confirm { spec, written: Vec::new() };
+        let order_id = line.order_id.as_ref();
+        statements.extend(deliver::confirm(ctx, &calendar, call, order_id).await?);
     }
 
     // The projection: a day that says something else is wrong, unless it is on its way, or is not there

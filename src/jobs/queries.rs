@@ -133,15 +133,25 @@ pub fn projection(calendar: &str, from: i64, until: i64) -> Statement {
     )
 }
 
-/// Forgets projected days that were written wrong, `[[store, day, version], …]`, so that they can be
-/// written whatever their version; unless they have been written again meanwhile.
+/// Forgets projected days that were written wrong (`[[store, day, version], …]` as they were read), so
+/// that the right ones can be written whatever their version; what was written since stays.
 #[must_use]
 pub fn forget_projection(calendar: &str, days: &str) -> Statement {
     sql!(
-        "DELETE FROM calendar_day WHERE (store_id, calendar, day, version) IN (
-            SELECT value ->> 0, ?1, value ->> 1, value ->> 2 FROM json_each(?2))",
+        "DELETE FROM calendar_day WHERE calendar = ?1 AND (store_id, day, version) IN (
+            SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?2))",
         calendar,
         days
+    )
+}
+
+/// Answers a row when a live line or block stands on the claim.
+#[must_use]
+pub fn stands_on_claim(claim_id: &str) -> Statement {
+    sql!(
+        "SELECT 'true' AS json FROM order_line WHERE claim_id = ?1 AND status = 'live'
+         UNION ALL SELECT 'true' FROM block WHERE id = ?1 AND status = 'live'",
+        claim_id
     )
 }
 

@@ -119,7 +119,14 @@ async fn cancel(
     for row in &rows {
         statements.push(row.insert(ctx)?);
     }
-    ctx.db()?.batch(statements).await?;
+    if let Err(error) = ctx.db()?.batch(statements).await {
+        // Another request may have cancelled it meanwhile; then it is as was wished.
+        let stale = error.is_constraint("order_version");
+        if stale && read(ctx, id).await?.status == Status::Cancelled {
+            return Ok(Json(OrderAnswer { order: order::detail_view(ctx, id).await? }));
+        }
+        return Err(error.into());
+    }
     outbox::deliver_soon(ctx, rows).await;
     view.cancelled();
     Ok(Json(OrderAnswer { order: view }))

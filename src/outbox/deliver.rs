@@ -10,7 +10,7 @@ use crate::d1::Statement;
 use crate::error::{Answer, Problem};
 use crate::http::Ctx;
 use crate::http::fields::Id;
-use crate::order::{self, Actor};
+use crate::order::Actor;
 use crate::outbox::{Message, Row, queries};
 
 /// Failures after which a row is dead: with the pauses below, more than a day of trying.
@@ -68,13 +68,7 @@ async fn note_failure(ctx: &Ctx, id: &Id, attempts: i64, cause: &str) {
 async fn perform(ctx: &Ctx, message: Message) -> Answer<Vec<Statement>> {
     match message {
         Message::Confirm { calendar, spec, written, order_id } => {
-            let call = Confirm { spec, written };
-            let reply = ctx.calendars().call(&calendar, &call).await?;
-            let mut statements = write_days(&calendar, &reply.days)?;
-            if let (Confirmation::Lost, Some(order_id)) = (reply.outcome, order_id) {
-                statements.extend(lost(ctx, &order_id, &call.spec.id)?);
-            }
-            Ok(statements)
+            confirm(ctx, &calendar, Confirm { spec, written }, order_id.as_ref()).await
         }
         Message::Release { calendar, claim_id } => {
             let reply = ctx.calendars().call(&calendar, &Release { claim_id }).await?;
@@ -98,22 +92,40 @@ fn write_days(
     if days.is_empty() { Ok(Vec::new()) } else { Ok(vec![calendars::write_days(calendar, days)?]) }
 }
 
-/// An order whose hold had expired, and whose time was given to somebody else before the confirm came:
-/// it is cancelled, and the customer is told.
-fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>> {
-    let mut statements: Vec<_> = queries::cancel_lost(order_id, claim_id, ctx.now).into();
-    let detail = serde_json::json!({ "claim_id": claim_id });
-    let event_id = ctx.new_id()?;
-    statements.push(order::queries::insert_event(
-        &event_id,
-        order_id,
-        ctx.now,
-        "claim_lost",
-        &Actor::System,
-        &detail,
-    ));
-    statements.push(Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?.insert(ctx)?);
+/// Confirms the claim of an order or, without one, of a block; answers what must be written to D1.
+///
+/// # Errors
+/// 503 when the calendar does not answer.
+pub async fn confirm(
+    ctx: &Ctx,
+    calendar: &str,
+    call: Confirm,
+    order_id: Option<&Id>,
+) -> Answer<Vec<Statement>> {
+    let reply = ctx.calendars().call(calendar, &call).await?;
+    let mut statements = write_days(calendar, &reply.days)?;
+    match (reply.outcome, order_id) {
+        (Confirmation::Confirmed, _) => {}
+        // Given back or lost: what stands on it, stands no more. After a cancellation nothing does.
+        (_, Some(order_id)) => statements.extend(lost(ctx, order_id, &call.spec.id)?),
+        (_, None) => statements.push(queries::remove_lost_block(&call.spec.id)),
+    }
     Ok(statements)
+}
+
+/// An order whose hold had expired, and whose time was given to somebody else before the confirm came:
+/// it is cancelled, and the customer is told; unless it has left that claim already.
+fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>> {
+    let tell = Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?;
+    let payload = serde_json::to_string(&tell.message).map_err(Problem::internal)?;
+    Ok(queries::cancel_lost(
+        order_id,
+        claim_id,
+        (&ctx.new_id()?, Actor::System.kind()),
+        (&tell.id, &payload),
+        ctx.now,
+    )
+    .into())
 }
 
 async fn tell_lost(ctx: &Ctx, order_id: &Id) -> Answer<()> {

@@ -50,24 +50,58 @@ pub fn failed(id: &Id, due_at: i64, dead: bool, error: &str) -> Statement {
     )
 }
 
-/// Cancels an order whose time was lost, unless it is cancelled or moved on already.
+/// Cancels an order whose time was lost, with its event (id, kind of actor) and the row (id, payload)
+/// that tells the customer; nothing of it when the order is cancelled or moved on already.
 #[must_use]
-pub fn cancel_lost(order_id: &Id, claim_id: &str, now: i64) -> [Statement; 2] {
+pub fn cancel_lost(
+    order_id: &Id,
+    claim_id: &str,
+    (event_id, actor): (&Id, &str),
+    (tell_id, tell): (&Id, &str),
+    now: i64,
+) -> [Statement; 4] {
     [
+        sql!(
+            "INSERT INTO order_event (id, order_id, at, kind, actor_kind, detail)
+             SELECT ?3, order_id, ?4, 'claim_lost', ?5, json_object('claim_id', claim_id)
+             FROM order_line WHERE order_id = ?1 AND claim_id = ?2 AND status = 'live'",
+            order_id,
+            claim_id,
+            event_id,
+            now,
+            actor
+        ),
+        sql!(
+            "INSERT INTO outbox (id, topic, payload, due_at, created_at)
+             SELECT ?3, ?4 ->> 'topic', ?4, ?5, ?5
+             FROM order_line WHERE order_id = ?1 AND claim_id = ?2 AND status = 'live'",
+            order_id,
+            claim_id,
+            tell_id,
+            tell,
+            now
+        ),
         sql!(
             "UPDATE orders SET status = 'cancelled', version = version + 1, updated_at = ?3
              WHERE id = ?1 AND status = 'confirmed' AND EXISTS (SELECT 1 FROM order_line
-                WHERE order_id = ?1 AND claim_id = ?2)",
+                WHERE order_id = ?1 AND claim_id = ?2 AND status = 'live')",
             order_id,
             claim_id,
             now
         ),
         sql!(
-            "UPDATE order_line SET status = 'cancelled' WHERE order_id = ?1 AND claim_id = ?2",
+            "UPDATE order_line SET status = 'cancelled'
+             WHERE order_id = ?1 AND claim_id = ?2 AND status = 'live'",
             order_id,
             claim_id
         ),
     ]
+}
+
+/// Takes a block away whose time was lost.
+#[must_use]
+pub fn remove_lost_block(id: &str) -> Statement {
+    sql!("UPDATE block SET status = 'removed' WHERE id = ?1", id)
 }
 
 /// What a message about a lost appointment needs.

@@ -72,6 +72,21 @@ impl Api {
         self.token.as_deref()
     }
 
+    /// Where it is, without a slash at its end.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The headers of every call, for another client.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let token =
+            self.token.iter().map(|token| ("authorization".into(), format!("Bearer {token}")));
+        let text = |value: &HeaderValue| value.to_str().expect("text").to_owned();
+        token
+            .chain(self.headers.iter().map(|(name, value)| (name.to_string(), text(value))))
+            .collect()
+    }
+
     /// A call by any method; `path` begins with a slash and may have a query.
     pub fn call(&self, method: Method, path: impl AsRef<str>) -> Call {
         let mut headers = self.headers.clone();
@@ -298,6 +313,12 @@ impl Reply {
     pub fn content_type(&self) -> &str {
         self.header(CONTENT_TYPE.as_str()).split(';').next().unwrap_or_default()
     }
+}
+
+/// Text as a query has it, every byte of it percent-encoded.
+pub fn percent_encoded(text: &str) -> String {
+    let digit = |four: u8| char::from_digit(u32::from(four), 16).expect("four bits");
+    text.bytes().flat_map(|byte| ['%', digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn error_chain(error: &dyn std::error::Error) -> String {

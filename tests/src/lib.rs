@@ -5,6 +5,7 @@
 //!   calendar objects' tables;
 //! - [`Api`], [`Call`], [`Reply`]: a client with somebody's token;
 //! - [`State`]: what D1 and the calendars hold, to compare before and after;
+//! - [`audit`]: reads all that is kept and says what does not hold;
 //! - [`forge`]: tokens and requests that no honest client makes;
 //! - [`world`]: members, staff and shops to test with;
 //! - [`eventually`]: waits for a condition with a deadline, never for a fixed time.
@@ -22,6 +23,7 @@
 //! ```
 
 pub mod api;
+pub mod audit;
 pub mod forge;
 mod process;
 pub mod stack;
@@ -33,6 +35,7 @@ pub use stack::{Shared, Stack};
 pub use state::State;
 pub use world::{Hours, Shop, Slot};
 
+use std::future::IntoFuture as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -45,6 +48,21 @@ pub fn now_ms() -> i64 {
 /// Sixty-four random bits; no secret.
 pub fn random() -> u64 {
     RandomState::new().hash_one(now_ms())
+}
+
+/// Makes calls at once; the answers in their order.
+pub async fn at_once(calls: impl IntoIterator<Item = Call>) -> Vec<Reply> {
+    let calls: Vec<_> = calls.into_iter().map(|call| tokio::spawn(call.into_future())).collect();
+    let mut replies = Vec::new();
+    for call in calls {
+        replies.push(call.await.expect("the call has an answer"));
+    }
+    replies
+}
+
+/// How many of the answers have this status.
+pub fn count(replies: &[Reply], status: u16) -> usize {
+    replies.iter().filter(|reply| reply.status == status).count()
 }
 
 /// Asks until there is an answer.

@@ -189,20 +189,20 @@ impl Stack {
         tables.pop().expect("one file, one table").1
     }
 
-    /// Runs SQL statements that change D1's file, while the Worker is down.
-    pub fn change_d1(&self, sql: &str) {
+    /// Runs SQL statements on D1's file as no client can, while the Worker is down.
+    pub fn write_d1(&self, sql: &str) {
         assert!(self.worker().is_none(), "the Worker has the file open");
-        change(&self.d1_file(), sql);
+        node(WRITE, sql, &[self.d1_file()]);
     }
 
-    /// Runs SQL statements that change the file of one calendar object, while the Worker is down.
-    pub fn change_calendar(&self, name: &str, sql: &str) {
+    /// As [`Stack::write_d1`], on the file of one calendar object.
+    pub fn write_calendar(&self, name: &str, sql: &str) {
         assert!(self.worker().is_none(), "the Worker has the file open");
         let files = self.sqlite_files("do/zhundian-Calendar");
         let names = read(&files, "SELECT 1");
         let at = names.iter().position(|(known, _)| known == name);
         let at = at.unwrap_or_else(|| panic!("no calendar {name} in {names:?}"));
-        change(&files[at], sql);
+        node(WRITE, sql, &files[at..=at]);
     }
 
     /// D1's file.
@@ -210,6 +210,14 @@ impl Stack {
         let mut files = self.sqlite_files("d1/miniflare-D1DatabaseObject");
         assert_eq!(files.len(), 1, "one database: {files:?}");
         files.pop().expect("just counted")
+    }
+
+    /// Changes D1's rows as no client can, such as when something was done, and starts the Worker again:
+    /// it must not run meanwhile.
+    pub async fn change_d1(&self, sql: &str) {
+        self.kill_worker();
+        self.write_d1(sql);
+        self.restart_worker().await;
     }
 
     /// Runs SQL on the file of every calendar object that there is, whether or not the Worker runs: the
@@ -412,29 +420,28 @@ process.stdout.write(JSON.stringify(tables, value));
 "#;
 
 /// Nothing of what was written stays in the journal beside the file.
-const CHANGE: &str = r#"
+const WRITE: &str = r#"
 const { DatabaseSync } = require("node:sqlite");
 const [sql, file] = process.argv.slice(1);
 const db = new DatabaseSync(file, { enableForeignKeyConstraints: false, timeout: 5000 });
 db.exec("PRAGMA legacy_alter_table = ON");
 db.exec(sql);
 db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+db.close();
 "#;
 
-fn change(file: &Path, sql: &str) {
+fn node(script: &str, sql: &str, files: &[PathBuf]) -> Vec<u8> {
     let mut command = Command::new("node");
     with_tools(&mut command);
-    let output = command.args(["-e", CHANGE, sql]).arg(file).output().expect("node runs");
+    let output = command.args(["-e", script, sql]).args(files).output().expect("node runs");
     assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 fn read(files: &[PathBuf], sql: &str) -> Vec<(String, Vec<Value>)> {
-    let mut command = Command::new("node");
-    with_tools(&mut command);
-    let output = command.args(["-e", READ, sql]).args(files).output().expect("node runs");
-    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
-    let Ok(Value::Array(tables)) = serde_json::from_slice(&output.stdout) else {
-        panic!("{sql}: {}", String::from_utf8_lossy(&output.stdout));
+    let output = node(READ, sql, files);
+    let Ok(Value::Array(tables)) = serde_json::from_slice(&output) else {
+        panic!("{sql}: {}", String::from_utf8_lossy(&output));
     };
     tables
         .into_iter()

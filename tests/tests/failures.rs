@@ -70,30 +70,30 @@ async fn d1_not_answering_is_503_and_nothing_is_lost() {
 
     // One table away: what reads it fails, the rest goes on.
     stack.kill_worker();
-    stack.change_d1("ALTER TABLE service RENAME TO service_away");
+    stack.write_d1("ALTER TABLE service RENAME TO service_away");
     stack.restart_worker().await;
     unavailable(&member.get(&availability).await);
     unavailable(&book("while-d1-is-away").await);
     unavailable(&stack.owner().await.get("/api/v1/admin/services").await);
     member.get("/api/v1/me").await.check(200);
     stack.kill_worker();
-    stack.change_d1("ALTER TABLE service_away RENAME TO service");
+    stack.write_d1("ALTER TABLE service_away RENAME TO service");
     before.assert_same(&stack.everything().await, "a call that D1 did not answer");
 
     // The commit fails after the hold: the time is held, no order stands, and the same operation
     // succeeds later with the same claim.
-    stack.change_d1("ALTER TABLE order_line RENAME TO order_line_away");
+    stack.write_d1("ALTER TABLE order_line RENAME TO order_line_away");
     stack.restart_worker().await;
     unavailable(&book("while-d1-is-away").await);
     stack.kill_worker();
-    stack.change_d1("ALTER TABLE order_line_away RENAME TO order_line");
+    stack.write_d1("ALTER TABLE order_line_away RENAME TO order_line");
     stack.restart_worker().await;
     book("while-d1-is-away").await.check(201);
     assert_eq!(stack.d1("SELECT count(*) AS n FROM orders")[0]["n"], 1);
 
     // The whole file broken: everything that needs it is 503, and /healthz says what.
     stack.kill_worker();
-    stack.change_d1("SELECT 1");
+    stack.write_d1("SELECT 1");
     let file = stack.d1_file();
     let good = fs::read(&file).expect("the file is read");
     let mut bad = good.clone();
@@ -140,7 +140,7 @@ async fn a_calendar_not_answering_is_503_and_the_same_booking_then_succeeds() {
     let owner = stack.owner().await;
 
     stack.kill_worker();
-    stack.change_calendar(&calendar, "UPDATE window SET rules = 'no rules'");
+    stack.write_calendar(&calendar, "UPDATE window SET rules = 'no rules'");
     stack.restart_worker().await;
     unavailable(&book().await);
     unavailable(&moved().await);
@@ -151,7 +151,7 @@ async fn a_calendar_not_answering_is_503_and_the_same_booking_then_succeeds() {
     assert!(!shop.slots(&member, None, &date(1), 1).await.is_empty());
     assert_eq!(health(&stack).await.0, 200);
     stack.kill_worker();
-    stack.change_calendar(&calendar, &format!("UPDATE window SET rules = '{rules}'"));
+    stack.write_calendar(&calendar, &format!("UPDATE window SET rules = '{rules}'"));
     before.assert_same(&stack.everything().await, "a call that the calendar did not answer");
     stack.restart_worker().await;
     book().await.check(201);
@@ -161,7 +161,7 @@ async fn a_calendar_not_answering_is_503_and_the_same_booking_then_succeeds() {
 
     // What a cancelled order gives back waits in the outbox until the calendar is there again.
     stack.kill_worker();
-    stack.change_calendar(&calendar, "ALTER TABLE claim RENAME TO away");
+    stack.write_calendar(&calendar, "ALTER TABLE claim RENAME TO away");
     stack.restart_worker().await;
     member.post(format!("/api/v1/orders/{order}/cancel"), json!({})).await.check(200);
     let failed = "SELECT count(*) AS n FROM outbox WHERE topic = 'release' AND attempts > 0";
@@ -171,9 +171,9 @@ async fn a_calendar_not_answering_is_503_and_the_same_booking_then_succeeds() {
     })
     .await;
     stack.kill_worker();
-    stack.change_calendar(&calendar, "ALTER TABLE away RENAME TO claim");
+    stack.write_calendar(&calendar, "ALTER TABLE away RENAME TO claim");
     // The health check's own object.
-    stack.change_calendar("health:check", "UPDATE window SET rules = 'no rules'");
+    stack.write_calendar("health:check", "UPDATE window SET rules = 'no rules'");
     stack.restart_worker_until(503).await;
     let (status, body) = health(&stack).await;
     assert_eq!((status, body), (503, json!({"ok": false, "database": true, "calendars": false})));
@@ -444,7 +444,7 @@ async fn too_much_is_429_with_a_time_to_wait() {
              WHERE phone = '{phone}';"
         )
     };
-    stack.change_d1(&(earlier(&tenth, 9) + &earlier(&eleventh, 10)));
+    stack.write_d1(&(earlier(&tenth, 9) + &earlier(&eleventh, 10)));
     stack.restart_worker().await;
     ask(&tenth).await.check(202);
     wait(&ask(&eleventh).await, 1, 86_400);
@@ -522,7 +522,7 @@ async fn operations_show_jobs_the_outbox_and_drift_and_the_audit_repairs() {
         row('e', &confirm, 0, 5_000),
     ];
     stack.kill_worker();
-    stack.change_d1(&sql.concat());
+    stack.write_d1(&sql.concat());
     stack.restart_worker().await;
     let waiting = operations(&owner).await;
     assert_eq!(waiting["outbox"]["depth"], 5, "{waiting}");
@@ -564,11 +564,11 @@ async fn operations_show_jobs_the_outbox_and_drift_and_the_audit_repairs() {
     };
     let (kept, gone) = (claim(&first), claim(&third));
     stack.kill_worker();
-    stack.change_d1(&damage.concat());
+    stack.write_d1(&damage.concat());
     // Its days have all reached D1, as they have half a minute after a change.
-    stack.change_calendar(&calendar, "DELETE FROM outbox");
+    stack.write_calendar(&calendar, "DELETE FROM outbox");
     // The other way round: an order that stands, and its claim is gone.
-    stack.change_calendar(&calendar, &format!("DELETE FROM claim WHERE id = '{gone}'"));
+    stack.write_calendar(&calendar, &format!("DELETE FROM claim WHERE id = '{gone}'"));
     stack.restart_worker().await;
     let _ = stack.run_cron("*/5 * * * *").await;
     let found = operations(&owner).await;

@@ -1,0 +1,561 @@
+//! Reads every calendar and every order and says what is off (invariants I1 to I4 and I6).
+//!
+//! It shares nothing with the Worker: it reads the databases' files while the Worker is stopped, and
+//! computes with minutes and plain loops.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+
+use crate::now_ms;
+use crate::stack::Stack;
+use crate::world::{Hours, Shop};
+
+const TICK: i64 = 5 * 60_000;
+const DAY: i64 = 86_400_000;
+const SHANGHAI: i64 = 8 * 3_600_000;
+/// Coming days whose projection is compared.
+const DAYS: i64 = 30;
+/// What is off is listed up to this many.
+const LISTED: usize = 40;
+
+/// What an audit has read, and what it found.
+#[derive(Debug)]
+pub struct Audit {
+    /// Orders read.
+    pub orders: usize,
+    /// Claims read, released ones and expired holds among them.
+    pub claims: usize,
+    /// Claims that are confirmed.
+    pub confirmed: usize,
+    /// What does not hold, in words.
+    pub off: Vec<String>,
+    /// What the Worker's own audit has counted, by kind.
+    pub drift: BTreeMap<String, i64>,
+}
+
+impl Audit {
+    /// Stops the Worker and reads. The projection is compared for the technicians of these shops.
+    pub fn of(stack: &Stack, shops: &[(&Shop, Hours)]) -> Self {
+        stack.kill_worker();
+        let now = now_ms();
+        let mut reader = Reader::read(stack, now);
+        reader.look(shops);
+        Self {
+            orders: reader.orders.len(),
+            claims: reader.claims.len(),
+            confirmed: reader.claims.iter().filter(|claim| claim.state == "confirmed").count(),
+            off: reader.off,
+            drift: stack
+                .d1("SELECT kind, count FROM drift")
+                .iter()
+                .map(|row| (text(row, "kind"), int(row, "count")))
+                .collect(),
+        }
+    }
+
+    /// Prints what was read.
+    ///
+    /// # Panics
+    /// With a list, if anything is off.
+    #[track_caller]
+    pub fn check(&self) {
+        println!(
+            "audit: {} orders, {} claims ({} confirmed), {} off, drift {:?}",
+            self.orders,
+            self.claims,
+            self.confirmed,
+            self.off.len(),
+            self.drift
+        );
+        let listed: Vec<_> = self.off.iter().take(LISTED).map(String::as_str).collect();
+        assert!(self.off.is_empty(), "{} off:\n{}", self.off.len(), listed.join("\n"));
+    }
+}
+
+struct Claim {
+    calendar: String,
+    id: String,
+    state: String,
+    expires_at: i64,
+    replaces: Option<String>,
+    quantity: i64,
+    times: [i64; 4],
+    kind: String,
+}
+
+impl Claim {
+    fn is_live(&self, now: i64) -> bool {
+        self.state == "confirmed" || (self.state == "held" && now < self.expires_at)
+    }
+
+    fn block(&self) -> (i64, i64) {
+        (self.times[2], self.times[3])
+    }
+}
+
+struct Reader {
+    now: i64,
+    claims: Vec<Claim>,
+    capacity: HashMap<String, i64>,
+    technicians: Vec<Value>,
+    orders: Vec<Value>,
+    lines: Vec<Value>,
+    blocks: Vec<Value>,
+    events: Vec<Value>,
+    answers: Vec<Value>,
+    outbox: Vec<Value>,
+    days: Vec<Value>,
+    off: Vec<String>,
+}
+
+fn text(row: &Value, name: &str) -> String {
+    row[name].as_str().unwrap_or_default().to_owned()
+}
+
+fn int(row: &Value, name: &str) -> i64 {
+    row[name].as_i64().unwrap_or_else(|| panic!("no number {name} in {row}"))
+}
+
+/// Shows an instant.
+fn at(ms: i64) -> String {
+    chrono::DateTime::from_timestamp_millis(ms)
+        .map_or_else(|| ms.to_string(), |at| at.format("%m-%dT%H:%MZ").to_string())
+}
+
+impl Reader {
+    fn read(stack: &Stack, now: i64) -> Self {
+        let of_calendars = |sql: &str| {
+            let tables = stack.calendars(sql);
+            tables.into_iter().filter(|(name, _)| name.starts_with("technician:"))
+        };
+        let claims = of_calendars("SELECT * FROM claim").flat_map(|(calendar, rows)| {
+            rows.into_iter().map(move |row| Claim {
+                calendar: calendar.clone(),
+                id: text(&row, "id"),
+                state: text(&row, "state"),
+                expires_at: row["expires_at"].as_i64().unwrap_or_default(),
+                replaces: row["replaces"].as_str().map(str::to_owned),
+                quantity: int(&row, "quantity"),
+                times: ["start_at", "end_at", "block_start", "block_end"]
+                    .map(|name| int(&row, name)),
+                kind: text(&row, "kind"),
+            })
+        });
+        Self {
+            now,
+            claims: claims.collect(),
+            capacity: of_calendars("SELECT capacity FROM window")
+                .map(|(calendar, rows)| (calendar, int(&rows[0], "capacity")))
+                .collect(),
+            technicians: stack.d1("SELECT id, capacity FROM technician"),
+            orders: stack.d1("SELECT * FROM orders"),
+            lines: stack.d1("SELECT * FROM order_line"),
+            blocks: stack.d1("SELECT * FROM block"),
+            events: stack.d1("SELECT order_id, kind, actor_kind FROM order_event ORDER BY id"),
+            answers: stack.d1("SELECT * FROM idempotency"),
+            outbox: stack.d1("SELECT id, topic, dead, attempts, last_error FROM outbox"),
+            days: stack.d1("SELECT * FROM calendar_day"),
+            off: Vec::new(),
+        }
+    }
+
+    fn look(&mut self, shops: &[(&Shop, Hours)]) {
+        self.capacities();
+        self.both_ways();
+        self.orders();
+        self.answers();
+        self.machinery();
+        self.projection(shops);
+    }
+
+    fn capacity(&self, calendar: &str) -> i64 {
+        self.capacity.get(calendar).copied().unwrap_or(1)
+    }
+
+    /// I1: no instant carries more than its calendar's capacity. A move and what it replaces are one
+    /// appointment where they overlap.
+    fn capacities(&mut self) {
+        for row in &self.technicians {
+            let calendar = format!("technician:{}", text(row, "id"));
+            let (told, kept) = (int(row, "capacity"), self.capacity(&calendar));
+            if told != kept {
+                self.off.push(format!("{calendar}: capacity {kept}, D1 says {told}"));
+            }
+        }
+        let mut by_calendar: BTreeMap<&str, Vec<&Claim>> = BTreeMap::new();
+        for claim in self.claims.iter().filter(|claim| claim.is_live(self.now)) {
+            by_calendar.entry(&claim.calendar).or_default().push(claim);
+        }
+        let mut off = Vec::new();
+        for (calendar, claims) in by_calendar {
+            let mut load: BTreeMap<i64, i64> = BTreeMap::new();
+            for claim in &claims {
+                let (from, until) = claim.block();
+                let old = claims.iter().find(|old| claim.replaces.as_ref() == Some(&old.id));
+                for tick in (from..until).step_by(usize::try_from(TICK).expect("small")) {
+                    let shared = old
+                        .filter(|old| old.block().0 <= tick && tick < old.block().1)
+                        .map_or(0, |old| old.quantity.min(claim.quantity));
+                    *load.entry(tick).or_default() += claim.quantity - shared;
+                }
+            }
+            let most = self.capacity(calendar);
+            for (tick, load) in load.into_iter().filter(|(_, load)| *load > most) {
+                off.push(format!("I1 {calendar}: {load} of {most} at {}", at(tick)));
+            }
+        }
+        self.off.append(&mut off);
+    }
+
+    /// I3: a live line or block has its confirmed claim, with the same times; a confirmed claim has a
+    /// live line or block.
+    fn both_ways(&mut self) {
+        let mut off = Vec::new();
+        let mut claims: HashMap<&str, &Claim> = HashMap::new();
+        for claim in &self.claims {
+            if let Some(other) = claims.insert(&claim.id, claim) {
+                off.push(format!(
+                    "claim {} in {} and {}",
+                    claim.id, claim.calendar, other.calendar
+                ));
+            }
+        }
+        let mut live: HashSet<String> = HashSet::new();
+        let lines = self.lines.iter().map(|line| ("line", "claim_id", line));
+        for (what, claim_id, row) in lines.chain(self.blocks.iter().map(|row| ("block", "id", row)))
+        {
+            if text(row, "status") != "live" {
+                continue;
+            }
+            let id = text(row, claim_id);
+            let name = format!("I3 {what} {}", text(row, "id"));
+            let block =
+                if what == "line" { ["block_start", "block_end"] } else { ["start_at", "end_at"] };
+            let times = ["start_at", "end_at", block[0], block[1]].map(|name| int(row, name));
+            match claims.get(id.as_str()) {
+                None => off.push(format!("{name}: no claim {id}")),
+                Some(claim) if claim.state != "confirmed" => {
+                    off.push(format!("{name}: its claim {id} is {}", claim.state));
+                }
+                Some(claim) if claim.times != times => {
+                    off.push(format!("{name}: {times:?}, its claim {:?}", claim.times));
+                }
+                Some(claim)
+                    if claim.calendar != format!("technician:{}", text(row, "technician_id")) =>
+                {
+                    off.push(format!("{name}: its claim is in {}", claim.calendar));
+                }
+                Some(claim) if (claim.kind == "block") != (what == "block") => {
+                    off.push(format!("{name}: its claim is for {}", claim.kind));
+                }
+                Some(_) => {}
+            }
+            if !live.insert(id) {
+                off.push(format!("{name}: another one stands on the same claim"));
+            }
+        }
+        for claim in self.claims.iter().filter(|claim| claim.state == "confirmed") {
+            if !live.contains(&claim.id) {
+                let (from, until) = claim.block();
+                let (from, until) = (at(from), at(until));
+                off.push(format!("I3 claim {} ({from}..{until}): nothing stands on it", claim.id));
+            }
+        }
+        self.off.append(&mut off);
+    }
+
+    /// Orders, lines and timelines say the same.
+    fn orders(&mut self) {
+        let mut off = Vec::new();
+        let by_order = |rows: &[Value]| {
+            let mut map: HashMap<String, Vec<Value>> = HashMap::new();
+            for row in rows {
+                map.entry(text(row, "order_id")).or_default().push(row.clone());
+            }
+            map
+        };
+        let (lines, events) = (by_order(&self.lines), by_order(&self.events));
+        let none = Vec::new();
+        for order in &self.orders {
+            let id = text(order, "id");
+            let [line] = lines.get(&id).unwrap_or(&none).as_slice() else {
+                off.push(format!("order {id}: not one line"));
+                continue;
+            };
+            let states = (text(order, "status"), text(line, "status"));
+            if !matches!(
+                (states.0.as_str(), states.1.as_str()),
+                ("confirmed", "live") | ("cancelled", "cancelled")
+            ) {
+                off.push(format!("order {id}: {states:?}"));
+            }
+            for name in ["technician_id", "start_at", "store_id", "service_id"] {
+                if order[name] != line[name] {
+                    off.push(format!("order {id}: {name} {} and {}", order[name], line[name]));
+                }
+            }
+            if order["total_fen"] != line["price_fen"] {
+                off.push(format!(
+                    "order {id}: costs {} and {}",
+                    order["total_fen"], line["price_fen"]
+                ));
+            }
+            let date = int(line, "start_at") + SHANGHAI;
+            let date = chrono::DateTime::from_timestamp_millis(date).expect("an instant");
+            if text(line, "date") != date.format("%Y-%m-%d").to_string() {
+                off.push(format!("order {id}: not on {}", line["date"]));
+            }
+            let kinds: Vec<_> =
+                events.get(&id).unwrap_or(&none).iter().map(|event| text(event, "kind")).collect();
+            let steps = usize::try_from(int(order, "version")).expect("a version");
+            let ended =
+                kinds.last().is_some_and(|kind| kind == "cancelled" || kind == "claim_lost");
+            let between = kinds.get(1..kinds.len() - usize::from(ended)).unwrap_or_default();
+            if kinds.first().is_none_or(|kind| kind != "booked")
+                || kinds.len() != steps
+                || ended != (states.0 == "cancelled")
+                || between.iter().any(|kind| kind != "moved")
+            {
+                off.push(format!("order {id}: {} at version {steps}, told as {kinds:?}", states.0));
+            }
+            if kinds.iter().any(|kind| kind == "claim_lost") {
+                off.push(format!("order {id}: lost its claim"));
+            }
+        }
+        self.off.append(&mut off);
+    }
+
+    /// I6: one order or block a key, and the answer tells of it.
+    fn answers(&mut self) {
+        let ids = |rows: &[Value]| rows.iter().map(|row| text(row, "id")).collect::<HashSet<_>>();
+        let (orders, blocks) = (ids(&self.orders), ids(&self.blocks));
+        let mut made: HashSet<String> = HashSet::new();
+        for row in &self.answers {
+            let key = text(row, "key");
+            let answer: Value = serde_json::from_str(&text(row, "response")).unwrap_or_default();
+            let (known, id) = match answer["order"]["id"].as_str() {
+                Some(id) => (&orders, id),
+                None => (&blocks, answer["id"].as_str().unwrap_or_default()),
+            };
+            if !known.contains(id) {
+                self.off.push(format!("I6 key {key}: tells of {id}, which is not there"));
+            }
+            if int(row, "status") == 201 && !made.insert(id.to_owned()) {
+                self.off.push(format!("I6 {id}: made under two keys"));
+            }
+        }
+        for id in orders.union(&blocks).filter(|id| !made.contains(*id)) {
+            self.off.push(format!("I6 {id}: made under no key"));
+        }
+    }
+
+    /// Nothing is left to do.
+    fn machinery(&mut self) {
+        for row in &self.outbox {
+            self.off.push(format!("outbox: {row}"));
+        }
+    }
+
+    /// What availability reads is working time without what is taken. Ticks of a hold that was left
+    /// behind are not compared: whether it counts depends on the instant.
+    fn projection(&mut self, shops: &[(&Shop, Hours)]) {
+        let mut off = Vec::new();
+        let mut free: HashMap<(String, String, i64), String> = HashMap::new();
+        for row in &self.days {
+            free.insert(
+                (text(row, "store_id"), text(row, "calendar"), int(row, "day")),
+                text(row, "free"),
+            );
+        }
+        let tomorrow = self.now / DAY + 1;
+        for (shop, hours) in shops {
+            for technician in &shop.technicians {
+                let calendar = format!("technician:{technician}");
+                let most = self.capacity(&calendar);
+                let mut taken: HashMap<i64, i64> = HashMap::new();
+                let mut unclear: HashSet<i64> = HashSet::new();
+                for claim in self.claims.iter().filter(|claim| claim.calendar == calendar) {
+                    let (from, until) = claim.block();
+                    for tick in (from..until).step_by(usize::try_from(TICK).expect("small")) {
+                        match claim.state.as_str() {
+                            "confirmed" => *taken.entry(tick).or_default() += claim.quantity,
+                            "held" => drop(unclear.insert(tick)),
+                            _ => {}
+                        }
+                    }
+                }
+                for day in tomorrow..tomorrow + DAYS {
+                    let Some(bits) = free.get(&(shop.store.clone(), calendar.clone(), day)) else {
+                        off.push(format!("{calendar}: {} is not projected", at(day * DAY)));
+                        continue;
+                    };
+                    let wrong: Vec<_> = (0..288)
+                        .map(|index| (index, day * DAY + index * TICK))
+                        .filter(|(_, tick)| !unclear.contains(tick))
+                        .filter(|(index, tick)| {
+                            let minute = (tick + SHANGHAI) % DAY / 60_000;
+                            let works = *hours == Hours::Always || (600..1320).contains(&minute);
+                            let is_free = works && taken.get(tick).copied().unwrap_or(0) < most;
+                            is_free != bit(bits, *index)
+                        })
+                        .map(|(_, tick)| at(tick))
+                        .collect();
+                    if let (Some(first), Some(last)) = (wrong.first(), wrong.last()) {
+                        let count = wrong.len();
+                        off.push(format!(
+                            "{calendar}: {count} ticks are projected wrong, {first} to {last}"
+                        ));
+                    }
+                }
+            }
+        }
+        self.off.append(&mut off);
+    }
+}
+
+/// A tick's bit in a projected day: bytes in order of time, the earliest tick in a byte's lowest bit.
+fn bit(hex: &str, index: i64) -> bool {
+    let index = usize::try_from(index).expect("a tick of the day");
+    let byte = u8::from_str_radix(&hex[index / 8 * 2..index / 8 * 2 + 2], 16).expect("hexadecimal");
+    byte >> (index % 8) & 1 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Claim, DAY, DAYS, Reader, TICK};
+    use crate::world::{Hours, Shop};
+
+    const NOW: i64 = 20_000 * DAY;
+    /// 08:00 in Shanghai, two days later.
+    const START: i64 = NOW + 2 * DAY;
+    /// Tomorrow is 0.
+    const TOUCHED: usize = 1;
+
+    fn claim(id: &str, start: i64, state: &str) -> Claim {
+        Claim {
+            calendar: "technician:t".into(),
+            id: id.into(),
+            state: state.into(),
+            expires_at: NOW + 60_000,
+            replaces: None,
+            quantity: 1,
+            times: [start, start + TICK, start, start + 2 * TICK],
+            kind: "appointment".into(),
+        }
+    }
+
+    fn shop() -> Shop {
+        Shop { store: "s".into(), service: "v".into(), technicians: vec!["t".into()] }
+    }
+
+    /// One order that was booked and moved, and all that belongs to it.
+    fn whole() -> Reader {
+        let date = chrono::DateTime::from_timestamp_millis(START).expect("an instant");
+        let order = json!({
+            "id": "o", "status": "confirmed", "version": 2, "technician_id": "t", "start_at": START,
+            "store_id": "s", "service_id": "v", "total_fen": 100,
+        });
+        let line = json!({
+            "id": "l", "order_id": "o", "claim_id": "c", "status": "live", "technician_id": "t",
+            "start_at": START, "end_at": START + TICK, "block_start": START,
+            "block_end": START + 2 * TICK, "store_id": "s", "service_id": "v", "price_fen": 100,
+            "date": date.format("%Y-%m-%d").to_string(),
+        });
+        let event = |kind: &str| json!({"order_id": "o", "kind": kind, "actor_kind": "member"});
+        let answer = |key: &str, status: u16| json!({"key": key, "status": status, "response": r#"{"order":{"id":"o"}}"#});
+        let days = (1..=DAYS).map(|day| {
+            let free = if day == 2 { format!("fc{}", "f".repeat(70)) } else { "f".repeat(72) };
+            json!({"store_id": "s", "calendar": "technician:t", "day": NOW / DAY + day, "free": free})
+        });
+        Reader {
+            now: NOW,
+            claims: vec![
+                claim("before", START + 9 * TICK, "released"),
+                claim("c", START, "confirmed"),
+            ],
+            capacity: [("technician:t".to_owned(), 1)].into(),
+            technicians: vec![json!({"id": "t", "capacity": 1})],
+            orders: vec![order],
+            lines: vec![line],
+            blocks: Vec::new(),
+            events: vec![event("booked"), event("moved")],
+            answers: vec![answer("k1", 201), answer("k2", 200)],
+            outbox: Vec::new(),
+            days: days.collect(),
+            off: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_whole_passes_and_whatever_is_broken_is_found() {
+        type Break = fn(&mut Reader);
+        let breaks: &[(&str, Break)] = &[
+            ("", |_| {}),
+            // A hold that is live and one that has expired; a move beside what it replaces.
+            ("I1 ", |world| world.claims.push(claim("x", START + TICK, "held"))),
+            ("", |world| {
+                world.claims.push(claim("x", START + TICK, "held"));
+                world.claims[2].expires_at = NOW;
+            }),
+            ("", |world| {
+                world.claims.push(claim("x", START + TICK, "held"));
+                world.claims[2].replaces = Some("c".into());
+            }),
+            ("capacity 2, D1 says 1", |world| {
+                world.capacity.insert("technician:t".into(), 2);
+            }),
+            ("its claim c is held", |world| world.claims[1].state = "held".into()),
+            ("no claim c", |world| drop(world.claims.pop())),
+            ("its claim [", |world| world.claims[1].times[3] += TICK),
+            ("its claim is in technician:u", |world| {
+                world.claims[1].calendar = "technician:u".into()
+            }),
+            ("its claim is for block", |world| world.claims[1].kind = "block".into()),
+            ("nothing stands on it", |world| world.claims[0].state = "confirmed".into()),
+            ("nothing stands on it", |world| {
+                world.orders[0]["status"] = "cancelled".into();
+                world.lines[0]["status"] = "cancelled".into();
+                world.events[1]["kind"] = "cancelled".into();
+            }),
+            ("not one line", |world| drop(world.lines.pop())),
+            ("(\"confirmed\", \"cancelled\")", |world| {
+                world.lines[0]["status"] = "cancelled".into()
+            }),
+            ("start_at", |world| world.orders[0]["start_at"] = (START + TICK).into()),
+            ("not on", |world| world.lines[0]["date"] = "2026-01-01".into()),
+            ("at version 3", |world| world.orders[0]["version"] = 3.into()),
+            ("told as", |world| world.events.swap(0, 1)),
+            ("told as", |world| world.events[1]["kind"] = "cancelled".into()),
+            ("I6 o: made under no key", |world| drop(world.answers.remove(0))),
+            ("I6 o: made under two keys", |world| world.answers[1]["status"] = 201.into()),
+            ("is not there", |world| {
+                world.answers[1]["response"] = r#"{"order":{"id":"p"}}"#.into();
+            }),
+            ("outbox: ", |world| world.outbox.push(json!({"id": "r", "dead": 1}))),
+            ("is not projected", |world| drop(world.days.remove(5))),
+            ("1 ticks are projected wrong", |world| {
+                world.days[TOUCHED]["free"] = format!("fe{}", "f".repeat(70)).into();
+            }),
+            ("288 ticks are projected wrong", |world| {
+                world.days[7]["free"] = "0".repeat(72).into()
+            }),
+        ];
+        for (index, (found, damage)) in breaks.iter().enumerate() {
+            let mut world = whole();
+            damage(&mut world);
+            world.look(&[(&shop(), Hours::Always)]);
+            if found.is_empty() {
+                assert!(world.off.is_empty(), "{index}: {:?}", world.off);
+            } else {
+                assert!(
+                    world.off.iter().any(|off| off.contains(found)),
+                    "{index} {found}: {:?}",
+                    world.off
+                );
+            }
+        }
+    }
+}
