@@ -511,7 +511,7 @@ mod tests {
             ("no claim c", |world| drop(world.claims.pop())),
             ("its claim [", |world| world.claims[1].times[3] += TICK),
             ("its claim is in technician:u", |world| {
-                world.claims[1].calendar = "technician:u".into()
+                world.claims[1].calendar = "technician:u".into();
             }),
             ("its claim is for block", |world| world.claims[1].kind = "block".into()),
             ("nothing stands on it", |world| world.claims[0].state = "confirmed".into()),
@@ -522,7 +522,7 @@ mod tests {
             }),
             ("not one line", |world| drop(world.lines.pop())),
             ("(\"confirmed\", \"cancelled\")", |world| {
-                world.lines[0]["status"] = "cancelled".into()
+                world.lines[0]["status"] = "cancelled".into();
             }),
             ("start_at", |world| world.orders[0]["start_at"] = (START + TICK).into()),
             ("not on", |world| world.lines[0]["date"] = "2026-01-01".into()),
@@ -540,7 +540,7 @@ mod tests {
                 world.days[TOUCHED]["free"] = format!("fe{}", "f".repeat(70)).into();
             }),
             ("288 ticks are projected wrong", |world| {
-                world.days[7]["free"] = "0".repeat(72).into()
+                world.days[7]["free"] = "0".repeat(72).into();
             }),
         ];
         for (index, (found, damage)) in breaks.iter().enumerate() {

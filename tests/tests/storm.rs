@@ -6,7 +6,7 @@
 //!   told. `OPS` (10,000) operations by 20 clients over 10 technicians, with 20 kills; `SEED` repeats a
 //!   storm's choices, though not the order in which the clients come.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use chrono::DateTime;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, Semaphore};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use zhundian_tests::api::Call;
 use zhundian_tests::audit::Audit;
 use zhundian_tests::world::date;
@@ -156,12 +156,22 @@ struct Weather {
     no_answer: AtomicUsize,
     unavailable: AtomicUsize,
     limited: AtomicUsize,
-    told: std::sync::Mutex<HashMap<String, usize>>,
+    told: std::sync::Mutex<BTreeMap<String, usize>>,
 }
 
 impl Weather {
     fn count(&self, what: &str) {
         *self.told.lock().expect("no panic").entry(what.to_owned()).or_default() += 1;
+    }
+
+    fn print(&self) {
+        println!(
+            "storm: no answer {}, unavailable {}, limited {}; {:?}",
+            self.no_answer.load(Ordering::Relaxed),
+            self.unavailable.load(Ordering::Relaxed),
+            self.limited.load(Ordering::Relaxed),
+            self.told.lock().expect("no panic")
+        );
     }
 }
 
@@ -350,22 +360,19 @@ impl Client {
         }
         let by_staff = self.dice.percent(10);
         let member = (!by_staff).then(|| self.dice.below(self.members.len()));
-        let call = match member {
-            Some(member) => {
-                let mut body = self.shop.booking(technician.as_deref(), &start);
-                body["note"] = "轻一点".into();
-                self.members[member].post("/api/v1/bookings", body)
+        let call = if let Some(member) = member {
+            let mut body = self.shop.booking(technician.as_deref(), &start);
+            body["note"] = "轻一点".into();
+            self.members[member].post("/api/v1/bookings", body)
+        } else {
+            let mut body = json!({
+                "store_id": self.shop.store, "service_id": self.shop.service, "start_at": start,
+                "contact_name": "王女士", "contact_phone": "13900001111",
+            });
+            if let Some(technician) = &technician {
+                body["technician_id"] = technician.as_str().into();
             }
-            None => {
-                let mut body = json!({
-                    "store_id": self.shop.store, "service_id": self.shop.service, "start_at": start,
-                    "contact_name": "王女士", "contact_phone": "13900001111",
-                });
-                if let Some(technician) = &technician {
-                    body["technician_id"] = technician.as_str().into();
-                }
-                self.owner.post("/api/v1/staff/bookings", body)
-            }
+            self.owner.post("/api/v1/staff/bookings", body)
         };
         let reply = self.operation(call).await;
         self.note("book", &reply, &[(201, ""), (409, "slot_taken")]);
@@ -513,8 +520,7 @@ impl Client {
     }
 }
 
-/// Two answers to one operation: both tell of the same success, or both refuse. One may refuse what the
-/// other was given only if it asked before.
+/// Two answers to one operation: both tell of the same success, or both refuse.
 #[track_caller]
 fn same(one: &Reply, two: &Reply) {
     if one.status < 300 || two.status < 300 {
@@ -525,6 +531,45 @@ fn same(one: &Reply, two: &Reply) {
 
 fn from_env(name: &str, or: u64) -> u64 {
     std::env::var(name).ok().map_or(or, |value| value.parse().expect("a number"))
+}
+
+/// Kills the Worker outright so many times, spread over the operations, and starts it again.
+fn killer(
+    stack: &Arc<Stack>,
+    weather: &Arc<Weather>,
+    down: &Arc<AtomicU64>,
+    mut dice: Dice,
+    ops: usize,
+    kills: usize,
+) -> JoinHandle<()> {
+    let (stack, weather, down) = (Arc::clone(stack), Arc::clone(weather), Arc::clone(down));
+    tokio::spawn(async move {
+        for kill in 0..kills {
+            let at = (kill * 100 + dice.below(90)) * ops / (kills * 100).max(1);
+            while weather.done.load(Ordering::Relaxed) < at {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            let from = Instant::now();
+            tokio::task::block_in_place(|| stack.kill_worker());
+            stack.restart_worker().await;
+            let took = u64::try_from(from.elapsed().as_millis()).expect("short");
+            down.fetch_add(took, Ordering::Relaxed);
+        }
+    })
+}
+
+/// Runs the jobs beside all that, more often than in life.
+fn crons(stack: &Arc<Stack>) -> JoinHandle<()> {
+    let stack = Arc::clone(stack);
+    tokio::spawn(async move {
+        for run in 0_u64.. {
+            let cron = if run % 5 == 4 { "%2A%2F5+%2A+%2A+%2A+%2A" } else { "%2A+%2A+%2A+%2A+%2A" };
+            let path = format!("/cdn-cgi/local/scheduled?cron={cron}&format=json");
+            // Whoever is killed meanwhile does not answer.
+            let _ = stack.api().get(path).within(Duration::from_secs(40)).attempt().await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    })
 }
 
 async fn storm(ops: usize, kills: usize) {
@@ -564,38 +609,8 @@ async fn storm(ops: usize, kills: usize) {
         });
     }
     let down = Arc::new(AtomicU64::new(0));
-    let killer = tokio::spawn({
-        let (stack, weather, down) = (Arc::clone(&stack), Arc::clone(&weather), Arc::clone(&down));
-        let mut dice = Dice(!seed);
-        async move {
-            for kill in 0..kills {
-                let at = (kill * 100 + dice.below(90)) * ops / (kills * 100).max(1);
-                while weather.done.load(Ordering::Relaxed) < at {
-                    tokio::time::sleep(Duration::from_millis(3)).await;
-                }
-                let from = Instant::now();
-                tokio::task::block_in_place(|| stack.kill_worker());
-                stack.restart_worker().await;
-                down.fetch_add(
-                    u64::try_from(from.elapsed().as_millis()).expect("short"),
-                    Ordering::Relaxed,
-                );
-            }
-        }
-    });
-    // The jobs run beside all that, more often than in life.
-    let crons = tokio::spawn({
-        let stack = Arc::clone(&stack);
-        async move {
-            for run in 0_u64.. {
-                let cron =
-                    if run % 5 == 4 { "%2A%2F5+%2A+%2A+%2A+%2A" } else { "%2A+%2A+%2A+%2A+%2A" };
-                let path = format!("/cdn-cgi/local/scheduled?cron={cron}&format=json");
-                let _ = stack.api().get(path).within(Duration::from_secs(40)).attempt().await;
-                tokio::time::sleep(Duration::from_secs(2)).await;
-            }
-        }
-    });
+    let killer = killer(&stack, &weather, &down, Dice(!seed), ops, kills);
+    let crons = crons(&stack);
     let mut books = Vec::new();
     while let Some(client) = clients.join_next().await {
         match client {
@@ -614,18 +629,13 @@ async fn storm(ops: usize, kills: usize) {
     settle(&stack).await;
 
     let told: usize = books.iter().map(|client| client.orders.len()).sum();
+    let rate = u128::try_from(ops).expect("small") * 1000 / up.as_millis().max(1);
     println!(
-        "storm: {ops} operations in {took:.0?} ({:.0} a second while up), settled after {:.0?}; no answer {}, \
-         unavailable {}, limited {}; {told} orders told",
-        ops as f64 / up.as_secs_f64(),
-        started.elapsed(),
-        weather.no_answer.load(Ordering::Relaxed),
-        weather.unavailable.load(Ordering::Relaxed),
-        weather.limited.load(Ordering::Relaxed),
+        "storm: {ops} operations in {took:.0?} ({rate} a second while up), settled after {:.0?}, {told} \
+         orders told",
+        started.elapsed()
     );
-    let mut counts: Vec<_> = weather.told.lock().expect("no panic").clone().into_iter().collect();
-    counts.sort();
-    println!("storm: {counts:?}");
+    weather.print();
 
     let audit = Audit::of(&stack, &[(&shop, Hours::Always)]);
     audit.check();
