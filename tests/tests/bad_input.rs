@@ -604,7 +604,8 @@ fn a_change_of_the_clock_is_found() {
 
 #[tokio::test]
 async fn a_key_belongs_to_one_request() {
-    let stack = Stack::shared().await;
+    // Its own: what others do at the same time would be seen.
+    let stack = Stack::start().await;
     let shop = stack.shop(1, Hours::Day).await;
     let (member, other) = (stack.some_member().await, stack.some_member().await);
     let slots = shop.slots(&member, None, &date(1), 1).await;
