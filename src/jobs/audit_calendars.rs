@@ -9,8 +9,10 @@
 //! - A line younger than the reading is left to the next run, and so is a claim that the outbox still
 //!   has something to do with. A line whose claim was not confirmed counts when it still stands after
 //!   the claim was read again.
-//! - The projection in D1 is read before the object's, whose version only grows. At an earlier version
-//!   it is on its way; at the same version, or a later one, it was written wrong.
+//! - The projection in D1 is read between two looks at the object. When its version has stayed, what
+//!   differs and is not on its way was written wrong, and so was a later version than the object's,
+//!   which nothing would ever overwrite; when it has not, what differs is brought along and the next
+//!   run tells.
 
 use std::collections::{HashMap, HashSet};
 
@@ -76,6 +78,7 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     let days = DayRange { from: today, until: UtcDay(today.0 + HORIZON_DAYS - 1) };
     let interval = days.interval().ok_or_else(|| Problem::internal("no days"))?;
     let claims = claims(ctx, &calendar, interval).await?;
+    let free = ctx.calendars().call(&calendar, &Free { days }).await?;
 
     let reads = vec![
         queries::lines(technician_id, interval.start.ms(), interval.end.ms()),
@@ -86,14 +89,12 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     let lines: Vec<Line> = rows.one(0)?;
     let pending: HashSet<String> = rows.one(1)?;
     let written: Vec<(String, UtcDay, DayBits, i64)> = rows.one(2)?;
-    let free = ctx.calendars().call(&calendar, &Free { days }).await?;
+    // No days: only whether the calendar stood still while D1 was read.
+    let look = Free { days: DayRange { from: today, until: today } };
+    let unchanged = ctx.calendars().call(&calendar, &look).await?.version == free.version;
 
     let mut found = 0;
     let mut statements = Vec::new();
-
-    // Between the two looks at an unchanged calendar D1 was read: what differs there is no matter of
-    // who came first.
-    let unchanged = ctx.calendars().call(&calendar, &Free { days }).await?.version == free.version;
 
     let confirmed: HashMap<&str, &Claim> = claims
         .iter()
@@ -152,7 +153,9 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         let key = (day.store_id.as_str(), day.day);
         match written.get(&key) {
             Some((bits, _)) if **bits == day.free => continue,
-            Some((_, version)) if unchanged && !on_their_way.contains(&key) => {
+            Some((_, version))
+                if unchanged && (*version > day.version || !on_their_way.contains(&key)) =>
+            {
                 wrong.push((day.store_id.as_str(), day.day, *version));
             }
             _ => {}
