@@ -15,6 +15,7 @@ use tower::ServiceExt as _;
 use utoipa::OpenApi as _;
 use utoipa_axum::routes;
 use worker::send::SendFuture;
+use worker::wasm_bindgen::JsCast as _;
 use worker::{Context, Env};
 
 use crate::error::{Answer, Code, Problem};
@@ -70,7 +71,7 @@ pub async fn fetch(
     request: worker::Request,
     env: Env,
     context: Context,
-) -> worker::Result<worker::Response> {
+) -> worker::Result<web_sys::Response> {
     let started = now_ms();
     let seen = seen(&request, &env);
     let (english, request_id) = (seen.english, seen.request_id.clone());
@@ -187,22 +188,27 @@ async fn read_body(request: &mut worker::Request, limit: usize) -> Answer<Vec<u8
     }
 }
 
-async fn answer(response: Response) -> worker::Result<worker::Response> {
+/// Hands the answer over: status and headers cross the boundary as one text, the body as one array.
+async fn answer(response: Response) -> worker::Result<web_sys::Response> {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-    let headers = worker::Headers::new();
-    for (name, value) in &parts.headers {
-        if let Ok(value) = value.to_str() {
-            headers.append(name.as_str(), value)?;
+    let headers: Vec<(&str, &str)> = parts
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect();
+    let status = parts.status.as_u16();
+    let init = serde_json::json!({ "status": status, "headers": headers }).to_string();
+    let init = worker::js_sys::JSON::parse(&init)?.unchecked_into();
+    let response = match status {
+        // A response of one of these statuses cannot have a body, not even an empty one.
+        204 | 304 => web_sys::Response::new_with_opt_str_and_init(None, &init),
+        _ => {
+            let body = worker::js_sys::Uint8Array::from(bytes.as_ref());
+            web_sys::Response::new_with_opt_buffer_source_and_init(Some(&body), &init)
         }
-    }
-    let builder =
-        worker::Response::builder().with_status(parts.status.as_u16()).with_headers(headers);
-    // A response of one of these statuses cannot have a body, not even an empty one.
-    Ok(match parts.status.as_u16() {
-        204 | 304 => builder.empty(),
-        _ => builder.fixed(bytes.into()),
-    })
+    };
+    Ok(response?)
 }
 
 /// Which parts answer

@@ -23,10 +23,10 @@ pub mod staff;
 
 pub use zhundian_durable_objects::Calendar;
 
-use worker::{Context, Env, Request, Response, Result, ScheduleContext, ScheduledEvent, event};
+use worker::{Context, Env, Request, Result, ScheduleContext, ScheduledEvent, event};
 
 #[event(fetch)]
-async fn fetch(request: Request, env: Env, context: Context) -> Result<Response> {
+async fn fetch(request: Request, env: Env, context: Context) -> Result<web_sys::Response> {
     app::fetch(request, env, context).await
 }
 

@@ -13,13 +13,21 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use worker::D1Database;
+use worker::js_sys::futures::JsFuture;
+use worker::js_sys::{Array, JSON};
 use worker::send::SendFuture;
-use worker::wasm_bindgen::JsValue;
-use worker::{D1Database, Error};
+use worker::wasm_bindgen::{JsCast as _, JsValue};
+
+use boundary::{Binding, Outcome, Prepared};
+
+mod boundary;
 
 /// A parameter.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize)]
+#[serde(untagged)]
 pub enum Param {
     /// NULL.
     Null,
@@ -244,61 +252,44 @@ impl Db {
 
     async fn run(&self, statements: &[Statement]) -> Result<Rows, DbError> {
         self.meter.batches.fetch_add(1, Ordering::Relaxed);
-        let prepared = statements
-            .iter()
-            .map(|statement| {
-                let params: Vec<JsValue> = statement.params.iter().map(js).collect();
-                self.d1.prepare(statement.sql.as_ref()).bind(&params)
-            })
-            .collect::<Result<Vec<_>, Error>>()
-            .map_err(|error| explain(&error))?;
-        let batch = self.d1.batch(prepared);
+        let batch = self.start(statements).map_err(|error| explain(&error))?;
         let results = crate::http::timeout(TIMEOUT_MS, batch)
             .await
             .ok_or_else(|| DbError::Unavailable(format!("D1: no answer in {TIMEOUT_MS} ms")))?
             .map_err(|error| explain(&error))?;
-        let mut rows = Vec::with_capacity(results.len());
-        for result in results {
-            if let Ok(Some(meta)) = result.meta() {
-                let add = |count: &AtomicU32, rows: Option<usize>| {
-                    count.fetch_add(
-                        rows.unwrap_or(0).try_into().unwrap_or(u32::MAX),
-                        Ordering::Relaxed,
-                    );
-                };
-                add(&self.meter.rows_read, meta.rows_read);
-                add(&self.meter.rows_written, meta.rows_written);
-            }
-            let answered: Vec<Row> =
-                result.results().map_err(|error| DbError::Row(error.to_string()))?;
-            rows.push(answered.into_iter().filter_map(|row| row.json).collect());
+        let mut rows = Vec::with_capacity(statements.len());
+        for outcome in Array::from(&results).iter().map(JsValue::unchecked_into::<Outcome>) {
+            let meta = outcome.meta();
+            // A count that D1 leaves out is NaN here, which becomes 0.
+            self.meter.rows_read.fetch_add(meta.rows_read() as u32, Ordering::Relaxed);
+            self.meter.rows_written.fetch_add(meta.rows_written() as u32, Ordering::Relaxed);
+            let answered = outcome.results();
+            rows.push(answered.iter().filter_map(|row| boundary::text(&row)).collect());
         }
         Ok(Rows(rows))
     }
-}
 
-#[derive(serde::Deserialize)]
-struct Row {
-    json: Option<String>,
-}
-
-fn js(param: &Param) -> JsValue {
-    match param {
-        Param::Null => JsValue::NULL,
-        // Never a BigInt, which D1 refuses.
-        Param::Integer(value) => JsValue::from_f64(*value as f64),
-        Param::Real(value) => JsValue::from_f64(*value),
-        Param::Text(text) => JsValue::from_str(text),
+    /// Hands a batch to D1. The parameters of all its statements cross the boundary as one text.
+    fn start(&self, statements: &[Statement]) -> Result<JsFuture, JsValue> {
+        let d1: &JsValue = (*self.d1).as_ref();
+        let d1: &Binding = d1.unchecked_ref();
+        let params: Vec<&[Param]> =
+            statements.iter().map(|statement| statement.params.as_slice()).collect();
+        let params = serde_json::to_string(&params).map_err(|error| error.to_string())?;
+        let params = Array::from(&JSON::parse(&params)?);
+        let prepared = statements
+            .iter()
+            .zip(params.iter())
+            .map(|(statement, params)| d1.prepare(&statement.sql)?.bind(&Array::from(&params)))
+            .collect::<Result<Vec<Prepared>, JsValue>>()?;
+        d1.batch(&prepared.into_iter().collect()).map(JsFuture::from)
     }
 }
 
-fn explain(error: &Error) -> DbError {
-    let text = match error {
-        Error::D1(error) => {
-            let error: &worker::js_sys::Error = error.as_ref();
-            String::from(error.message())
-        }
-        other => other.to_string(),
+fn explain(error: &JsValue) -> DbError {
+    let text = match error.dyn_ref::<worker::js_sys::Error>() {
+        Some(error) => String::from(error.message()),
+        None => error.as_string().unwrap_or_else(|| format!("{error:?}")),
     };
     match raised(&text) {
         Some(name) => DbError::Constraint(name),
