@@ -4,6 +4,7 @@
 import { MAX_DELAY_MS, MAX_FAULTS, TRANSPORT_KINDS } from './faults.mjs';
 import { BadRequest, checkFields, flag, integer, number, readFields, required, text } from './fields.mjs';
 import { json } from './http.mjs';
+import { paymentRoutes } from './payment-control.mjs';
 import { randomOpenid } from './wechat.mjs';
 
 const MAX_TIMES = 1_000_000;
@@ -28,7 +29,7 @@ const FIELDS = {
   },
 };
 
-export function createControl({ providers, wechat, messages, faults }) {
+export function createControl({ providers, wechat, messages, faults, payments = null }) {
   const route = (method, path, handle) => ({ method, path, handle: guarded(handle) });
   return {
     name: 'control',
@@ -49,6 +50,7 @@ export function createControl({ providers, wechat, messages, faults }) {
       route('POST', '/sandbox/faults', ({ body }) => addFault(readFields(body, FIELDS.fault), providers, faults)),
       route('GET', '/sandbox/faults', () => json({ faults: faults.list() })),
       route('DELETE', '/sandbox/faults', () => json({ cleared: faults.clear() })),
+      ...(payments ? paymentRoutes(payments, route) : []),
     ],
   };
 }

@@ -38,6 +38,7 @@ test('the configuration has a default port and any template, and no other defaul
       signName: '准点',
       templates: null,
     },
+    payments: null,
   });
   const { port, sms } = readConfig({ ...ENV, SANDBOX_PORT: '9000', SMS_TEMPLATES: '1001, 1002' });
   assert.equal(port, 9000);
