@@ -5,6 +5,8 @@
 // milliseconds, `build()` gives fresh `{headers, body}` for each attempt, `accepted({status, body})` is what
 // the vendor takes for a yes.
 
+import { request as httpRequest } from 'node:http';
+
 import { record } from './ledger.mjs';
 
 /** How long a merchant has to answer, headers and body. */
@@ -16,8 +18,11 @@ const MAX_UNDER_WAY = 32;
 /** Notices whose last bytes are kept for a replay. */
 const MAX_KEPT = 10_000;
 
+/** The most of an answer that is read. */
+const MAX_ANSWER_BYTES = 64 * 1024;
+
 /** The sandbox talks to this machine only: a notification to anywhere else is not sent. */
-const LOOPBACK_HOST = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\])$/;
+const LOOPBACK_URL = /^http:\/\/(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:\d+)?(\/|$)/;
 
 export const NORMAL = Object.freeze({ lose: 0, delay_ms: 0, repeat: 0, reorder: 0 });
 
@@ -69,14 +74,12 @@ export class Notifier {
 
   /** Sends a request as it is, once, whoever made it up. @returns `{status, body}`, or `{error}` */
   async sendOnce(url, { headers, body }) {
-    if (!LOOPBACK_HOST.test(new URL(url).hostname)) return { error: 'not an address on this machine' };
+    if (!LOOPBACK_URL.test(url)) return { error: 'not an http address on this machine' };
     await this.#slots.take();
     try {
-      const signal = AbortSignal.any([AbortSignal.timeout(ANSWER_MS), this.#stop.signal]);
-      const response = await fetch(url, { method: 'POST', headers, body, redirect: 'manual', signal });
-      return { status: response.status, body: await response.text() };
+      return await post(url, headers, body, AbortSignal.any([AbortSignal.timeout(ANSWER_MS), this.#stop.signal]));
     } catch (error) {
-      return { error: error.cause?.code ?? error.name };
+      return { error: error.code ?? error.name };
     } finally {
       this.#slots.give();
     }
@@ -159,6 +162,26 @@ export class Notifier {
     const held = this.#held.splice(0);
     for (const send of held.reverse()) await send();
   }
+}
+
+/** On a connection of its own: one kept from before a restart of the merchant would fail for no reason. */
+function post(url, headers, body, signal) {
+  return new Promise((resolve, reject) => {
+    const length = { 'content-length': Buffer.byteLength(body) };
+    const request = httpRequest(url, { method: 'POST', agent: false, headers: { ...headers, ...length }, signal });
+    request.on('error', reject);
+    request.on('response', (response) => {
+      const chunks = [];
+      let size = 0;
+      response.on('data', (chunk) => {
+        size += chunk.length;
+        if (size <= MAX_ANSWER_BYTES) chunks.push(chunk);
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve({ status: response.statusCode, body: Buffer.concat(chunks).toString() }));
+    });
+    request.end(body);
+  });
 }
 
 /** So many at a time, the others in line. */

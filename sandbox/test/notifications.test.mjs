@@ -65,7 +65,7 @@ test('a merchant that is not there, or not on this machine', async (t) => {
   const sandbox = await startPay(t, RETRIES);
   const away = await paidOrder(sandbox, { notify_url: 'https://example.cn/webhooks/wechat-pay' }, {});
   await notified(sandbox, away);
-  assert.equal((await payment(sandbox, away.out_trade_no)).notifications[0].error, 'not an address on this machine');
+  assert.equal((await payment(sandbox, away.out_trade_no)).notifications[0].error, 'not an http address on this machine');
   const refusing = await paidOrder(sandbox, { notify_url: 'http://127.0.0.1:1/' }, {});
   await notified(sandbox, refusing);
   assert.equal((await payment(sandbox, refusing.out_trade_no)).notifications[0].outcome, 'failed');
