@@ -31,6 +31,7 @@ export class Notifier {
   #sleep;
   #speed;
   #chaos;
+  #answerMs;
   #mode = { ...NORMAL };
   #held = [];
   #slots = new Slots(MAX_UNDER_WAY);
@@ -38,11 +39,12 @@ export class Notifier {
   #stop = new AbortController();
 
   /** @param world speed: the vendors' schedules run this many times faster */
-  constructor({ now, sleep, speed, chaos }) {
+  constructor({ now, sleep, speed, chaos, answerMs = ANSWER_MS }) {
     this.#now = now;
     this.#sleep = sleep;
     this.#speed = speed;
     this.#chaos = chaos;
+    this.#answerMs = answerMs;
   }
 
   /** Changes the fields given. `reorder` under the number held lets them go. */
@@ -77,9 +79,9 @@ export class Notifier {
     if (!LOOPBACK_URL.test(url)) return { error: 'not an http address on this machine' };
     await this.#slots.take();
     try {
-      return await post(url, headers, body, AbortSignal.any([AbortSignal.timeout(ANSWER_MS), this.#stop.signal]));
+      return await post(url, headers, body, AbortSignal.any([AbortSignal.timeout(this.#answerMs), this.#stop.signal]));
     } catch (error) {
-      return { error: error.code ?? error.name };
+      return { error: error.code === 'ABORT_ERR' ? 'timeout' : (error.code ?? error.name) };
     } finally {
       this.#slots.give();
     }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
 import { test } from 'node:test';
 
-import { Chaos, generator, KINDS } from '../chaos.mjs';
 import { SCHEDULE as ALIPAY_SCHEDULE } from '../alipay.mjs';
+import { Chaos, generator, KINDS } from '../chaos.mjs';
+import { Notifier } from '../notifier.mjs';
 import { SCHEDULE } from '../wechat-pay-notices.mjs';
 import {
   alipayClient, APPID, exec, isSigned, KEYS, MCHID, newNumber, openNotice, order, paidOrder, payment, place, realTime,
@@ -69,6 +71,15 @@ test('a merchant that is not there, or not on this machine', async (t) => {
   const refusing = await paidOrder(sandbox, { notify_url: 'http://127.0.0.1:1/' }, {});
   await notified(sandbox, refusing);
   assert.equal((await payment(sandbox, refusing.out_trade_no)).notifications[0].outcome, 'failed');
+});
+
+test('a merchant that does not answer in time has not accepted', async (t) => {
+  const silent = createServer(() => {});
+  await new Promise((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  t.after(() => silent.close());
+  const notifier = new Notifier({ now: Date.now, sleep: async () => {}, speed: 1, chaos: new Chaos([]), answerMs: 20 });
+  const url = `http://127.0.0.1:${silent.address().port}/`;
+  assert.deepEqual(await notifier.sendOnce(url, { headers: {}, body: '{}' }), { error: 'timeout' });
 });
 
 test('the customer\'s payment may be told once, late, twice or never', async (t) => {
