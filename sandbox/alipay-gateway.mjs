@@ -12,6 +12,8 @@ import { pemBody } from './keys.mjs';
 /** Stricter than what is documented: a clock in another time zone must not go unnoticed. */
 export const MAX_CLOCK_SKEW_MS = 10 * MINUTE_MS;
 
+const HEADERS = { 'content-type': 'text/html;charset=utf-8' };
+
 const MESSAGES = {
   10000: 'Success',
   20000: 'Service Currently Unavailable',
@@ -23,12 +25,16 @@ const MESSAGES = {
 
 /** Thrown where a request is refused; becomes the inner object of the answer. */
 export class Refusal extends Error {
+  /** Before the app is known there is nothing to sign with, nor a method to name the answer after. */
+  nameless = false;
+
   constructor(code, subCode, subMsg) {
     super(subMsg);
     this.body = { code: String(code), msg: MESSAGES[code], sub_code: subCode, sub_msg: subMsg };
   }
 }
 
+const nameless = (refusal) => Object.assign(refusal, { nameless: true });
 const missing = (name) => new Refusal(40001, `isv.missing-${name}`, `缺少参数：${name}`);
 const invalid = (name, why) => new Refusal(40002, `isv.invalid-${name}`, why);
 
@@ -68,13 +74,17 @@ export class Gateway {
   /** @returns `{parameters, content}`, content being biz_content as an object */
   check(request, methods) {
     const parameters = readParameters(request);
-    if (parameters === null) throw invalid('parameter', '参数重复');
+    if (parameters === null) throw nameless(invalid('parameter', '参数重复'));
     const given = (name, called = name.replaceAll('_', '-')) => {
       if (!parameters[name]) throw missing(called);
       return parameters[name];
     };
-    if (given('app_id') !== this.#appId) throw invalid('app-id', '无效的AppID参数');
-    if (!methods.includes(given('method'))) throw invalid('method', '不存在的方法名');
+    if (parameters.app_id !== this.#appId) {
+      throw nameless(parameters.app_id ? invalid('app-id', '无效的AppID参数') : missing('app-id'));
+    }
+    if (!methods.includes(parameters.method)) {
+      throw nameless(parameters.method ? invalid('method', '不存在的方法名') : missing('method'));
+    }
     if (given('version') !== '1.0') throw invalid('version', '无效的版本参数');
     if (parameters.format !== undefined && parameters.format.toUpperCase() !== 'JSON') {
       throw invalid('format', '无效的数据格式');
@@ -112,15 +122,20 @@ export class Gateway {
     throw invalid('signature', `验签出错，建议检查签名字符串或签名私钥与应用公钥是否匹配，网关生成的验签字符串为：${content}`);
   }
 
-  /** @param method that of the request, or undefined; how: `bad_signature`, or anything else */
+  /** An answer to nobody in particular; as over there it is not signed. */
+  namelessAnswer(inner) {
+    return { status: 200, headers: HEADERS, body: JSON.stringify({ error_response: inner }) };
+  }
+
+  /** @param method that of the request; how: `bad_signature`, or anything else */
   answer(method, inner, how) {
-    const name = method === undefined ? 'error_response' : `${method.replaceAll('.', '_')}_response`;
+    const name = `${method.replaceAll('.', '_')}_response`;
     const text = JSON.stringify(inner).replaceAll('/', '\\/'); // slashes are escaped over there
     const sn = this.#certificates ? `,"alipay_cert_sn":"${this.#keys.alipayCertSn}"` : '';
     const signature = this.#sign(how === 'bad_signature' ? `${text} ` : text);
     return {
       status: 200,
-      headers: { 'content-type': 'text/html;charset=utf-8' },
+      headers: HEADERS,
       body: `{"${name}":${text}${sn},"sign":"${signature}"}`,
     };
   }

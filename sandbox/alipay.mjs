@@ -104,19 +104,19 @@ export function createAlipay({ appId, sellerId, keys, mode, ledger, notifier, bi
 
 function answer(pay, request, fault) {
   const method = readParameters(request)?.method;
-  const known = Object.hasOwn(METHODS, method ?? '') ? method : undefined;
   let inner;
   try {
     const { parameters, content } = pay.gateway.check(request, Object.keys(METHODS));
     const refusal = FAULT_REFUSALS[fault?.kind];
     if (refusal) throw refusal(fault);
-    inner = { code: '10000', msg: 'Success', ...METHODS[known](pay, content, { parameters, request }) };
+    inner = { code: '10000', msg: 'Success', ...METHODS[method](pay, content, { parameters, request }) };
     if (fault?.kind === 'accepted') inner = new Refusal(20000, 'aop.ACQ.SYSTEM_ERROR', '系统异常').body;
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
+    if (error.nameless) return pay.gateway.namelessAnswer(error.body);
     inner = error.body;
   }
-  return pay.gateway.answer(known, inner, fault?.kind);
+  return pay.gateway.answer(method, inner, fault?.kind);
 }
 
 // --- Content ---
@@ -366,7 +366,8 @@ function queryRefund(pay, content) {
   const order = findTrade(pay, content);
   if (!order) throw notExist();
   // A refund unknown or not done yet looks the same: success, and nothing about a refund.
-  const made = order.refunds.find(({ out_refund_no: no, status }) => no === content.out_request_no && status === 'SUCCESS');
+  const done = order.refunds.filter(({ status }) => status === 'SUCCESS');
+  const made = done.find(({ out_refund_no: no }) => no === content.out_request_no);
   return {
     ...numbers(order),
     out_request_no: content.out_request_no,
@@ -378,22 +379,27 @@ function queryRefund(pay, content) {
 
 function notifyAbout(pay, order, kind, fields, how) {
   if (order.notify_url === undefined) return;
-  const notifyId = `${date(pay.now()).replaceAll('-', '')}00222${digits(21)}`; // the same for every attempt
-  pay.notifier.send({
-    order,
-    kind,
-    url: order.notify_url,
-    schedule: SCHEDULE,
-    build: () => pay.gateway.notification({ ...fields, notify_id: notifyId, notify_time: plainTime(pay.now()) }),
-    accepted: ({ status, body }) => status === 200 && body === 'success',
-  }, how);
+  const make = () => {
+    const id = notifyId(pay); // the same for every attempt
+    return {
+      order,
+      kind,
+      url: order.notify_url,
+      schedule: SCHEDULE,
+      build: () => pay.gateway.notification({ ...fields, notify_id: id, notify_time: plainTime(pay.now()) }),
+      accepted: ({ status, body }) => status === 200 && body === 'success',
+    };
+  };
+  pay.notifier.send(make, how);
 }
+
+const notifyId = ({ now }) => `${date(now()).replaceAll('-', '')}00222${digits(21)}`;
 
 function tradeFields(pay, order) {
   return {
     notify_time: plainTime(pay.now()),
     notify_type: 'trade_status_sync',
-    notify_id: `${date(pay.now()).replaceAll('-', '')}00222${digits(21)}`,
+    notify_id: notifyId(pay),
     app_id: pay.appId,
     auth_app_id: pay.appId,
     ...numbers(order),
@@ -417,7 +423,8 @@ function tradeFields(pay, order) {
 
 /** What a forger claims: that the order is paid, whether it is or not. */
 function claimedPaid(pay, order) {
-  const claim = { ...buyer(), transaction_id: `2026010122001${digits(15)}`, paid_at: pay.now(), payer_total: order.total };
+  const tradeNo = `${date(pay.now()).replaceAll('-', '')}22001${digits(15)}`;
+  const claim = { ...buyer(), transaction_id: tradeNo, paid_at: pay.now(), payer_total: order.total };
   return { ...(order.paid_at === undefined ? { ...order, ...claim } : order), state: 'TRADE_SUCCESS' };
 }
 

@@ -1,5 +1,6 @@
 // The HTTP floor under every provider: bodies are read whole and bounded, a route is a path in which
-// `{name}` stands for one segment, a handler gets a plain request and returns a plain reply, so that providers need no server to be tested.
+// `{name}` stands for one segment, a handler gets a plain request and returns a plain reply, so that
+// providers need no server to be tested.
 
 import { createServer as createHttpServer } from 'node:http';
 

@@ -63,11 +63,15 @@ export class Notifier {
     this.#stop.abort();
   }
 
-  /** @param how `once`; `lost`: its first attempt; `twice`: as two notifications; `never` */
-  send(notice, how = 'once') {
+  /**
+   * @param make gives the notice, with an id of its own each time it is called
+   * @param how `once`; `lost`: its first attempt; `twice`: as two notifications, with two ids; `never`
+   */
+  send(make, how = 'once') {
     if (how === 'never') return;
-    const copies = (how === 'twice' ? 2 : 1) + this.#mode.repeat;
-    for (let copy = 0; copy < copies; copy += 1) {
+    const notices = how === 'twice' ? [make(), make()] : [make()];
+    for (let again = 0; again < this.#mode.repeat; again += 1) notices.push(notices[0]);
+    for (const notice of notices) {
       this.#keepSending(notice, how === 'lost').catch((error) => {
         console.error(`sandbox: notification about ${notice.order.out_trade_no}: ${error.stack}`);
       });

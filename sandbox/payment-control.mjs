@@ -2,7 +2,9 @@
 
 import { FORGERIES as ALIPAY_FORGERIES, NAME as ALIPAY } from './alipay.mjs';
 import { KINDS as CHAOS_KINDS } from './chaos.mjs';
-import { BadRequest, checkFields, flag, integer, listOf, number, oneOf, readFields, required, text } from './fields.mjs';
+import {
+  BadRequest, checkFields, flag, integer, listOf, number, oneOf, readFields, required, text,
+} from './fields.mjs';
 import { json } from './http.mjs';
 import { NORMAL } from './notifier.mjs';
 import { NAME as WECHAT_PAY } from './wechat-pay.mjs';
@@ -140,6 +142,9 @@ function checkPayable(vendor, order, late) {
 function pay(payments, { late = false, notify = 'once', openid, payer_total: payerTotal, ...which }) {
   const { order, vendor } = findOrder(payments, which);
   checkPayable(vendor, order, late);
+  if (openid !== undefined && order.trade_type !== 'NATIVE') {
+    throw new BadRequest('openid goes with a Native order only');
+  }
   if (payerTotal > order.total) throw new BadRequest('payer_total must not be over the amount of the order');
   vendor.pay(order, { notify, openid, payer_total: payerTotal });
   return json({ transaction_id: order.transaction_id, state: order.state });
@@ -212,7 +217,9 @@ function endRefund({ ledger, vendors }, { out_refund_no: no, provider, status })
   if (found.length > 1) throw new BadRequest(`${no} is at ${names.join(' and ')}; say which with provider`);
   const [[name, { order, refund }]] = found;
   const { refundEnds } = vendors[name];
-  if (!refundEnds.includes(status)) throw new BadRequest(`status must be one of: ${refundEnds.join(', ')} (for ${name})`);
+  if (!refundEnds.includes(status)) {
+    throw new BadRequest(`status must be one of: ${refundEnds.join(', ')} (for ${name})`);
+  }
   // The merchant or the vendor's staff sort an abnormal refund out in the end; the other ends are final.
   if (refund.status !== 'PROCESSING' && refund.status !== 'ABNORMAL') {
     throw new Refused(409, { error: `the refund is ${refund.status}`, status: refund.status });

@@ -57,7 +57,6 @@ export class Signer {
     const signed = how === 'bad_signature' ? `${body} ` : body;
     const signature = Rsa.sign(Formatter.response(timestamp, nonce, signed), key);
     return {
-      'request-id': `${randomBytes(8).toString('hex').toUpperCase()}-0`,
       'wechatpay-nonce': nonce,
       'wechatpay-serial': how === 'unknown_serial' ? otherSerial(serial) : serial,
       'wechatpay-signature': how === 'signtest' ? SIGNTEST + signature.slice(SIGNTEST.length) : signature,
@@ -82,7 +81,6 @@ const otherSerial = (serial) => serial.slice(0, -1) + (serial.endsWith('0') ? '1
 
 /**
  * A notification as the notifier takes it: one id for all its attempts, sealed and signed anew for each.
- * @param contents an object, or a function that gives one
  */
 export function notice({ signer, now, order, url, eventType, contents }) {
   const [event] = eventType.split('.');

@@ -96,7 +96,9 @@ const REFUND = {
 };
 const BILL_DATE = string(10, 10, /^\d{4}-\d{2}-\d{2}$/);
 const TAR = optional(enumeration('GZIP'));
-const TRADE_BILL = { bill_date: BILL_DATE, bill_type: optional(enumeration('ALL', 'SUCCESS', 'REFUND')), tar_type: TAR };
+const TRADE_BILL = {
+  bill_date: BILL_DATE, bill_type: optional(enumeration('ALL', 'SUCCESS', 'REFUND')), tar_type: TAR,
+};
 const FUND_BILL = {
   bill_date: BILL_DATE, account_type: optional(enumeration('BASIC', 'OPERATION', 'FEES', 'ALL')), tar_type: TAR,
 };
@@ -128,8 +130,10 @@ export function createWechatPay({ appid, mchid, keys, ledger, notifier, bills, n
     name: NAME,
     merchant: mchid,
     routes: [
-      route('POST', '/v3/pay/transactions/jsapi', (request) => placeOrder(pay, 'JSAPI', readBody(request, JSAPI_ORDER))),
-      route('POST', '/v3/pay/transactions/native', (request) => placeOrder(pay, 'NATIVE', readBody(request, ORDER))),
+      route('POST', '/v3/pay/transactions/jsapi', (request) =>
+        placeOrder(pay, 'JSAPI', readBody(request, JSAPI_ORDER))),
+      route('POST', '/v3/pay/transactions/native', (request) =>
+        placeOrder(pay, 'NATIVE', readBody(request, ORDER))),
       route('GET', ORDER_PATH, (request) => queryOrder(pay, request)),
       route('GET', '/v3/pay/transactions/id/{transaction_id}', (request) => queryOrder(pay, request)),
       route('POST', `${ORDER_PATH}/close`, (request) => closeOrder(pay, request)),
@@ -186,8 +190,10 @@ function answer(pay, request, fault, handle, signed) {
   if (done && fault?.kind === 'accepted') {
     reply = json({ code: 'ACCEPTED', message: '请求已受理，结果未知，请查询' }, 202);
   }
-  if (!done || !signed) return reply;
-  return { ...reply, headers: { ...reply.headers, ...pay.signer.headers(reply.body.toString(), fault?.kind) } };
+  const requestId = `${randomBytes(8).toString('hex').toUpperCase()}-${done ? 0 : 268_435_456}`;
+  const headers = { ...reply.headers, 'request-id': requestId };
+  if (done && signed) Object.assign(headers, pay.signer.headers(reply.body.toString(), fault?.kind));
+  return { ...reply, headers };
 }
 
 function checkMerchant(pay, given) {
@@ -345,7 +351,7 @@ function customerPays(pay, order, { notify, openid, payer_total: payerTotal = or
   });
   const contents = paymentOf(pay, order);
   pay.notifier.send(
-    notice({ ...pay, order, url: order.notify_url, eventType: 'TRANSACTION.SUCCESS', contents }),
+    () => notice({ ...pay, order, url: order.notify_url, eventType: 'TRANSACTION.SUCCESS', contents }),
     notify,
   );
 }
@@ -398,25 +404,18 @@ function endRefund(pay, order, made, status) {
   made.status = status;
   made.ended_at = pay.now();
   if (made.notify_url === undefined) return;
-  pay.notifier.send(
-    notice({
-      ...pay,
-      order,
-      url: made.notify_url,
-      eventType: `REFUND.${status}`,
-      contents: {
-        mchid: pay.mchid,
-        out_trade_no: order.out_trade_no,
-        transaction_id: order.transaction_id,
-        out_refund_no: made.out_refund_no,
-        refund_id: made.refund_id,
-        refund_status: status,
-        ...(status === 'SUCCESS' && { success_time: rfc3339(made.ended_at) }),
-        amount: { total: order.total, refund: made.amount, ...payerShare(order, made) },
-        user_received_account: '支付用户零钱',
-      },
-    }),
-  );
+  const contents = {
+    mchid: pay.mchid,
+    out_trade_no: order.out_trade_no,
+    transaction_id: order.transaction_id,
+    out_refund_no: made.out_refund_no,
+    refund_id: made.refund_id,
+    refund_status: status,
+    ...(status === 'SUCCESS' && { success_time: rfc3339(made.ended_at) }),
+    amount: { total: order.total, refund: made.amount, ...payerShare(order, made) },
+    user_received_account: '支付用户零钱',
+  };
+  pay.notifier.send(() => notice({ ...pay, order, url: made.notify_url, eventType: `REFUND.${status}`, contents }));
 }
 
 /** The customer gets back the share of what they paid themselves. */

@@ -88,6 +88,8 @@ test('the customer\'s payment may be told once, late, twice or never', async (t)
   assert.deepEqual(await notified(sandbox, lost, 2), ['lost', 'accepted']);
   const twice = await paidOrder(sandbox, {}, { notify: 'twice' });
   assert.deepEqual(await notified(sandbox, twice, 2), ['accepted', 'accepted']);
+  const ids = sandbox.merchant.got.slice(-2).map((got) => openNotice(got).id);
+  assert.notEqual(ids[0], ids[1]);
   const never = await paidOrder(sandbox, {}, { notify: 'never' });
   assert.deepEqual(await outcomes(sandbox, never.out_trade_no), []);
 });

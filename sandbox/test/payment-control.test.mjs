@@ -107,6 +107,7 @@ test('the ledger is bounded: the oldest orders go, their money is still counted'
 test('control calls about money refuse unknown fields, wrong types and what is missing', async (t) => {
   const sandbox = await startPay(t);
   const known = (await paidOrder(sandbox)).out_trade_no;
+  await place(sandbox, order(sandbox, { out_trade_no: 'unpaid-order' }));
   for (const [path, body, message] of [
     ['/pay', {}, /out_trade_no is missing/],
     ['/pay', { out_trade_no: known, notfy: 'once' }, /unknown field "notfy"/],
@@ -114,6 +115,7 @@ test('control calls about money refuse unknown fields, wrong types and what is m
     ['/pay', { out_trade_no: known, late: 'yes' }, /late must be true or false/],
     ['/pay', { out_trade_no: known, provider: 'bank' }, /provider must be one of: wechat_pay, alipay/],
     ['/pay', { out_trade_no: 42 }, /out_trade_no must be/],
+    ['/pay', { out_trade_no: 'unpaid-order', openid: 'oBen' }, /openid goes with a Native order only/],
     ['/pay-fail', { out_trade_no: known, late: true }, /unknown field "late"/],
     ['/notifications', { lose: -1 }, /lose must be an integer from 0/],
     ['/notifications', { delay_ms: 60_001 }, /delay_ms must be/],

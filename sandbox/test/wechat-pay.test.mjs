@@ -132,12 +132,11 @@ test('a signature that does not fit the request as it arrived is refused', async
     assert.equal(answer.body.detail.sign_information.url, target);
   }
   for (const authorization of [
-    undefined, '', 'Bearer x', whole.replace('2048', '4096'), whole.replace(',timestamp', ', timestamp'),
+    '', 'Bearer x', whole.replace('2048', '4096'), whole.replace(',timestamp', ', timestamp'),
     whole.replace('mchid=', 'mch_id='), whole.replace(/serial_no="[^"]*"/, 'mchid="1"'), whole.replace(/,serial_no.*/, ''),
-    `${whole},mchid="${MCHID}"`, whole.replace(/nonce_str="[^"]*"/, 'nonce_str="准点"'),
+    `${whole},mchid="${MCHID}"`, whole.replace(/nonce_str="[^"]*"/, 'nonce_str="a b"'),
   ]) {
-    const headers = { authorization: authorization === undefined ? '' : encodeURI(authorization).replaceAll('%20', ' ').replaceAll('%22', '"') };
-    refused(await place(sandbox, body, { headers }), 401, 'SIGN_ERROR');
+    refused(await place(sandbox, body, { headers: { authorization } }), 401, 'SIGN_ERROR');
   }
   refused(await place(sandbox, body, { serial: KEYS.wechatPay.platformSerial }), 401, 'SIGN_ERROR', /证书序列号有误/);
   refused(await place(sandbox, body, { mchid: '1900000110' }), 400, 'MCH_NOT_EXISTS');
@@ -229,7 +228,9 @@ test('the same order again is the same order; changed, paid or closed it is refu
   const { payer, ...rest } = asked;
   const second = (await place(sandbox, { payer, ...rest, time_expire: rfc3339(sandbox.clock.now() + DAY_MS) })).body.prepay_id;
   assert.ok(second && second !== first);
-  for (const changes of [{ amount: { total: 9_999, currency: 'CNY' } }, { description: 'x' }, { attach: 'x' }, { payer: { openid: 'oBen' } }]) {
+  for (const changes of [
+    { amount: { total: 9_999, currency: 'CNY' } }, { description: 'x' }, { attach: 'x' }, { payer: { openid: 'oBen' } },
+  ]) {
     refused(await place(sandbox, { ...asked, ...changes }), 400, 'INVALID_REQUEST', /^请求重入时，参数与首次请求时不一致$/);
   }
   refused(await v3(sandbox, 'POST', '/v3/pay/transactions/native', rest), 403, 'OUT_TRADE_NO_USED');
