@@ -138,7 +138,7 @@ function createPayments({ wechat, payments }, { now, sleep, chaos }) {
 
 function main() {
   const config = readConfig(process.env);
-  if (config.payments) config.payments.keys = ensureKeys(config.payments.keysFolder);
+  if (config.payments) config.payments.keys = readKeys(config.payments.keysFolder);
   const server = createSandbox(config);
   server.on('error', fail);
   server.listen(config.port, HOST, () => {
@@ -150,6 +150,14 @@ function main() {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
+}
+
+function readKeys(folder) {
+  try {
+    return ensureKeys(folder);
+  } catch (error) {
+    throw new ConfigError(`SANDBOX_KEYS: ${error.message}`);
+  }
 }
 
 function fail(error) {

@@ -97,6 +97,12 @@ test('with payments it makes the keys first', async (t) => {
   assert.equal(output.stderr, '');
 });
 
+test('a folder without room for keys ends it with a message', async (t) => {
+  const { output, ended } = run(t, { ...ENV, ...PAYMENTS, SANDBOX_KEYS: fileURLToPath(import.meta.url), SANDBOX_PORT: '0' });
+  assert.deepEqual(await ended, [1, null]);
+  assert.match(output.stderr, /^sandbox: SANDBOX_KEYS: EEXIST.*\n$/);
+});
+
 test('it says where it listens in one line, and a signal ends it even while a call hangs', async (t) => {
   for (const signal of ['SIGTERM', 'SIGINT']) {
     const { child, output, ended } = run(t, { ...ENV, SANDBOX_PORT: '0' });
