@@ -16,19 +16,22 @@ export const isTransport = (fault) => TRANSPORT_KINDS.includes(fault.kind);
 /** The faults that wait for their call, in the order they were added. */
 export class Faults {
   #random;
+  #chaos;
   #waiting = new Map();
   #lastId = 0;
 
-  constructor(random) {
+  /** @param chaos strikes where no ordered fault does; see chaos.mjs */
+  constructor(random, chaos) {
     this.#random = random;
+    this.#chaos = chaos;
   }
 
   /** @returns the new fault's id, or null when MAX_FAULTS wait already. */
-  add({ provider, path, kind, errcode, delay_ms, times = 1, probability = 1, after = false }) {
+  add({ provider, path, operation, kind, errcode, delay_ms, times = 1, probability = 1, after = false }) {
     if (this.#waiting.size >= MAX_FAULTS) return null;
     this.#lastId += 1;
     const id = `fault-${this.#lastId}`;
-    this.#waiting.set(id, { id, provider, path, kind, errcode, delay_ms, times, probability, after });
+    this.#waiting.set(id, { id, provider, path, operation, kind, errcode, delay_ms, times, probability, after });
     return id;
   }
 
@@ -44,16 +47,17 @@ export class Faults {
   }
 
   /** The oldest fault that strikes this call, or undefined. A call suffers one fault at most. */
-  take(provider, path) {
+  take(provider, path, operation) {
     for (const fault of this.#waiting.values()) {
       if (fault.provider !== provider) continue;
       if (fault.path !== undefined && fault.path !== path) continue;
+      if (fault.operation !== undefined && fault.operation !== operation) continue;
       if (this.#random() >= fault.probability) continue;
       fault.times -= 1;
       if (fault.times === 0) this.#waiting.delete(fault.id);
       return fault;
     }
-    return undefined;
+    return this.#chaos?.call(provider);
   }
 }
 
@@ -67,7 +71,7 @@ export async function playTransport(fault, response, sleep) {
       await sleep(fault.delay_ms ?? DEFAULT_DELAY_MS, closed(response));
       return false;
     case 'hang':
-      await sleep(MAX_DELAY_MS, closed(response));
+      await sleep(fault.hang_ms ?? MAX_DELAY_MS, closed(response));
       response.destroy();
       return true;
     case 'drop':

@@ -1,5 +1,6 @@
-// The HTTP floor under every provider: bodies are read whole and bounded, a route is an exact path,
-// a handler gets a plain request and returns a plain reply, so that providers need no server to be tested.
+// The HTTP floor under every provider: bodies are read whole and bounded, a route is a path in which
+// `{name}` stands for one segment, a handler gets a plain request and returns a plain reply, so that
+// providers need no server to be tested.
 
 import { createServer as createHttpServer } from 'node:http';
 
@@ -36,6 +37,8 @@ export function readJsonObject(bytes) {
 /**
  * One server for all services. A service is `{name, routes: [{method, path, handle}]}`; the method `*`
  * leaves the choice to the handler, for providers that answer a wrong method in their own words.
+ * A route's `operation(request)` names what
+ * is asked for where one path serves many things, so that faults can tell them apart.
  * `handle(request, fault)` returns a reply or a promise of one; `fault` is one of the kinds the
  * provider words itself, or undefined.
  */
@@ -59,10 +62,11 @@ async function serve({ incoming, response, routes, faults, sleep }) {
   }
   const request = readRequest(incoming, body);
   if (request === null) return send(response, json({ error: 'the request target is not a path' }, 400));
-  const { route, refusal } = findRoute(routes, request);
+  const { route, params, refusal } = findRoute(routes, request);
   if (refusal) return send(response, refusal);
+  request.params = params;
 
-  const fault = faults.take(route.service, route.path);
+  const fault = faults.take(route.service, route.path, route.operation?.(request));
   const transport = fault && isTransport(fault) ? fault : null;
   if (transport && !transport.after && (await playTransport(transport, response, sleep))) return;
   const reply = await route.handle(request, transport ? undefined : fault);
@@ -71,24 +75,55 @@ async function serve({ incoming, response, routes, faults, sleep }) {
 }
 
 function indexRoutes(services) {
-  const byPath = new Map();
+  const exact = new Map();
+  const patterns = new Map(); // path with {names} -> {pattern, routes}
   for (const service of services) {
     for (const route of service.routes) {
-      const siblings = byPath.get(route.path) ?? [];
-      byPath.set(route.path, [...siblings, { ...route, service: service.name }]);
+      const one = { ...route, service: service.name };
+      if (!route.path.includes('{')) {
+        exact.set(route.path, [...(exact.get(route.path) ?? []), one]);
+      } else if (patterns.has(route.path)) {
+        patterns.get(route.path).routes.push(one);
+      } else {
+        patterns.set(route.path, { pattern: pathPattern(route.path), routes: [one] });
+      }
     }
   }
-  return byPath;
+  return { exact, patterns: [...patterns.values()] };
+}
+
+/** The other parts of our paths have no characters a regular expression cares about, except the dot. */
+function pathPattern(path) {
+  return new RegExp(`^${path.replaceAll('.', '\\.').replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`);
 }
 
 function findRoute(routes, { method, path }) {
-  const candidates = routes.get(path);
+  const { candidates, params } = findPath(routes, path);
   if (!candidates) return { refusal: json({ error: `nothing is imitated at ${path}` }, 404) };
   const route = candidates.find((one) => one.method === '*' || one.method === method);
-  if (route) return { route };
+  if (route) return { route, params };
   const allow = candidates.map((one) => one.method).join(', ');
   const refusal = json({ error: `${path} takes ${allow}, not ${method}` }, 405);
   return { refusal: { ...refusal, headers: { ...refusal.headers, allow } } };
+}
+
+function findPath({ exact, patterns }, path) {
+  if (exact.has(path)) return { candidates: exact.get(path), params: {} };
+  for (const { pattern, routes } of patterns) {
+    const found = pattern.exec(path);
+    const params = found && decodeAll(found.groups);
+    if (params) return { candidates: routes, params };
+  }
+  return {};
+}
+
+/** @returns null when a segment is not percent-encoded UTF-8. */
+function decodeAll(groups) {
+  try {
+    return Object.fromEntries(Object.entries(groups).map(([name, text]) => [name, decodeURIComponent(text)]));
+  } catch {
+    return null;
+  }
 }
 
 function readRequest(incoming, body) {
@@ -97,6 +132,7 @@ function readRequest(incoming, body) {
   const [, path, rawQuery = ''] = /^([^?#]*)\??([^#]*)/.exec(incoming.url);
   return {
     method: incoming.method,
+    target: incoming.url, // as it was sent, for signatures that cover it whole
     path,
     rawQuery,
     query: new URLSearchParams(rawQuery),
@@ -125,6 +161,7 @@ function readBody(incoming) {
 }
 
 function send(response, { status, headers, body }) {
-  response.writeHead(status, { ...headers, 'content-length': Buffer.byteLength(body) });
+  const length = status === 204 ? {} : { 'content-length': Buffer.byteLength(body) };
+  response.writeHead(status, { ...headers, ...length });
   response.end(body);
 }

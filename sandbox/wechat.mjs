@@ -1,10 +1,11 @@
-// WeChat's mini program server API: sessions, access tokens, phone numbers.
+// WeChat's mini program server API: sessions, access tokens, phone numbers, shipping of paid orders.
 //
 // Every refusal is HTTP 200 with `{errcode, errmsg}`, as over there. Limits per app and minute
 // (10,000 and more) are not imitated: no test of ours should come near them.
 
 import { createHash, randomBytes } from 'node:crypto';
 
+import { parseRfc3339 } from './china-time.mjs';
 import { json, readJsonObject } from './http.mjs';
 
 /** Login and phone codes are good for this long, and once. */
@@ -23,6 +24,9 @@ const DAY_MS = 86_400_000;
 const CHINA_OFFSET_MS = 8 * 3_600_000; // quotas turn over at midnight in China, which has no daylight saving
 
 const SESSION_PATH = '/sns/jscode2session';
+const SHIPPING_PATH = '/wxa/sec/order/upload_shipping_info';
+/** Shipping may be told once, and once more to correct it. */
+const MAX_SHIPPINGS = 2;
 
 const ERRMSG = new Map([
   [-1, 'system error'],
@@ -43,10 +47,17 @@ const ERRMSG = new Map([
   [45009, 'reach max api daily quota limit'],
   [45011, 'api minute-quota reach limit, must slower, retry next minute'],
   [47001, 'data format error'],
+  [10060001, '支付单不存在'],
+  [10060003, '支付单已使用重新发货机会'],
+  [10060004, '支付单处于不可发货的状态'],
+  [10060031, '支付单不属于openid所指定的用户'],
 ]);
 
-/** @param {{appid: string, secret: string, now: () => number}} options `now` in UTC milliseconds */
-export function createWechat({ appid, secret, now }) {
+/**
+ * @param {{appid: string, secret: string, now: () => number}} options `now` in UTC milliseconds; `orders`:
+ *   those of WeChat Pay, where payments are imitated
+ */
+export function createWechat({ appid, secret, now, orders }) {
   const refuse = (errcode) => refusal(errcode, now());
   const checkApp = (givenAppid, givenSecret) => {
     if (!givenAppid) return 41002;
@@ -55,7 +66,7 @@ export function createWechat({ appid, secret, now }) {
     if (givenSecret !== secret) return 40125;
     return 0;
   };
-  const app = { appid, now, refuse, checkApp };
+  const app = { appid, now, refuse, checkApp, orders };
   app.loginCodes = new Codes(now, () => `0${randomBytes(24).toString('hex').slice(0, 31)}`);
   app.phoneCodes = new Codes(now, () => randomBytes(32).toString('hex'));
   app.sessionRate = new MinuteRate(now, SESSIONS_PER_MINUTE);
@@ -76,6 +87,7 @@ export function createWechat({ appid, secret, now }) {
       route('GET', SESSION_PATH, codeToSession),
       route('POST', '/cgi-bin/stable_token', stableToken),
       route('POST', '/wxa/business/getuserphonenumber', phoneNumber),
+      ...(orders ? [route('POST', SHIPPING_PATH, uploadShipping)] : []),
     ],
     faultKinds: { busy: undefined, refuse: undefined, frequency_limit: undefined, high_risk: SESSION_PATH },
     isErrcode: Number.isInteger,
@@ -158,6 +170,46 @@ function phoneNumber({ appid, now, refuse, phoneCodes, tokens }, { query, body }
       watermark: { timestamp: Math.floor(now() / 1000), appid },
     },
   });
+}
+
+/** Tells that a paid order was delivered; until then its money is held back. */
+function uploadShipping({ now, refuse, tokens, orders }, { query, body }) {
+  const wrong = tokens.check(query.get('access_token'));
+  if (wrong) return refuse(wrong);
+  const asked = readJsonObject(body);
+  if (asked === null || !isShipping(asked)) return refuse(47001);
+  const { order_key: key } = asked;
+  const order = key.order_number_type === 1
+    ? key.mchid === orders.mchid && orders.find(key.out_trade_no)
+    : orders.findTransaction(key.transaction_id);
+  if (!order) return refuse(10060001);
+  if (order.paid_at === undefined) return refuse(10060004);
+  if (order.payer_openid !== asked.payer.openid) return refuse(10060031);
+  const uploads = (order.shipping?.uploads ?? 0) + 1;
+  if (uploads > MAX_SHIPPINGS) return refuse(10060003);
+  order.shipping = {
+    at: now(),
+    uploads,
+    logistics_type: asked.logistics_type,
+    items: asked.shipping_list.map((one) => one.item_desc),
+  };
+  return json({ errcode: 0, errmsg: 'ok' });
+}
+
+function isShipping({ order_key: key, logistics_type: type, delivery_mode: mode, ...asked }) {
+  const filled = (value) => typeof value === 'string' && value !== '';
+  const numbered = key?.order_number_type === 1
+    ? filled(key.mchid) && filled(key.out_trade_no)
+    : key?.order_number_type === 2 && filled(key.transaction_id);
+  const items = asked.shipping_list;
+  return numbered
+    && [1, 2, 3, 4].includes(type)
+    && (mode === 1 || (mode === 2 && typeof asked.is_all_delivered === 'boolean'))
+    && Array.isArray(items) && items.length >= 1 && items.length <= (mode === 1 ? 1 : 15)
+    && items.every((one) => filled(one?.item_desc) && [...one.item_desc].length <= 120
+      && (type !== 1 || (filled(one.tracking_no) && filled(one.express_company))))
+    && !Number.isNaN(parseRfc3339(asked.upload_time))
+    && filled(asked.payer?.openid);
 }
 
 /** Codes that are good once and for CODE_MS. */

@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 
@@ -38,6 +41,7 @@ test('the configuration has a default port and any template, and no other defaul
       signName: '准点',
       templates: null,
     },
+    payments: null,
   });
   const { port, sms } = readConfig({ ...ENV, SANDBOX_PORT: '9000', SMS_TEMPLATES: '1001, 1002' });
   assert.equal(port, 9000);
@@ -51,6 +55,52 @@ test('the configuration has a default port and any template, and no other defaul
     assert.throws(() => readConfig({ ...ENV, SANDBOX_PORT: port }), ConfigError);
   }
   assert.throws(() => readConfig({ ...ENV, SMS_TEMPLATES: '1001,login' }), /not "login"/);
+});
+
+const PAYMENTS = {
+  SANDBOX_KEYS: '/keys',
+  WECHAT_PAY_MCHID: '1900000109',
+  ALIPAY_APP_ID: '2021000000000001',
+  ALIPAY_SELLER_ID: '2088000000000001',
+};
+
+test('payments are configured as a whole', () => {
+  const expected = {
+    keysFolder: '/keys',
+    wechatPay: { mchid: '1900000109' },
+    alipay: { appId: '2021000000000001', sellerId: '2088000000000001', mode: 'key' },
+    speed: 1,
+  };
+  assert.deepEqual(readConfig({ ...ENV, ...PAYMENTS }).payments, expected);
+  const more = { ALIPAY_MODE: 'certificate', SANDBOX_SPEED: '0.5' };
+  assert.deepEqual(readConfig({ ...ENV, ...PAYMENTS, ...more }).payments, {
+    ...expected, alipay: { ...expected.alipay, mode: 'certificate' }, speed: 0.5,
+  });
+  for (const name of Object.keys(PAYMENTS)) {
+    assert.throws(() => readConfig({ ...ENV, ...PAYMENTS, [name]: '' }), new ConfigError(`${name} is not set`));
+  }
+  for (const speed of ['0', '-1', 'fast', 'Infinity']) {
+    assert.throws(() => readConfig({ ...ENV, ...PAYMENTS, SANDBOX_SPEED: speed }), /SANDBOX_SPEED must be a number/);
+  }
+  assert.throws(() => readConfig({ ...ENV, ...PAYMENTS, ALIPAY_MODE: 'cert' }), /ALIPAY_MODE must be key or certificate/);
+});
+
+test('with payments it makes the keys first', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sandbox-keys-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const { child, output, ended } = run(t, { ...ENV, ...PAYMENTS, SANDBOX_KEYS: folder, SANDBOX_PORT: '0' });
+  while (!output.stdout.includes('\n')) await once(child.stdout, 'data');
+  const [, base] = /^sandbox: listening on (http:\/\/127\.0\.0\.1:\d+)\n$/.exec(output.stdout);
+  assert.deepEqual(await (await fetch(`${base}/sandbox/money`)).json(), { money: [] });
+  child.kill('SIGTERM');
+  assert.deepEqual(await ended, [0, null]);
+  assert.equal(output.stderr, '');
+});
+
+test('a folder without room for keys ends it with a message', async (t) => {
+  const { output, ended } = run(t, { ...ENV, ...PAYMENTS, SANDBOX_KEYS: fileURLToPath(import.meta.url), SANDBOX_PORT: '0' });
+  assert.deepEqual(await ended, [1, null]);
+  assert.match(output.stderr, /^sandbox: SANDBOX_KEYS: EEXIST.*\n$/);
 });
 
 test('it says where it listens in one line, and a signal ends it even while a call hangs', async (t) => {
