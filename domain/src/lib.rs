@@ -10,12 +10,13 @@
 //! - [`calendar`]: who has which interval of a calendar (invariants I1 and I2 are decided here);
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
 //! - [`pricing`] and [`order`]: what a booking costs and what may become of it;
-//! - [`cancellation`]: what comes back when an appointment is given up.
+//! - [`payment`] and [`cancellation`]: what evidence of a payment does, and what comes back.
 
 pub mod availability;
 pub mod calendar;
 pub mod cancellation;
 pub mod order;
+pub mod payment;
 pub mod pricing;
 pub mod time;
 pub mod working;
