@@ -9,11 +9,16 @@
 //! - [`working`]: when somebody works (weekly patterns, overrides, time off, holidays);
 //! - [`calendar`]: who has which interval of a calendar (invariants I1 and I2 are decided here);
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
-//! - [`pricing`] and [`order`]: what a booking costs and what may become of it.
+//! - [`pricing`] and [`order`]: what a booking costs and what may become of it;
+//! - [`payment`], [`cancellation`] and [`ledger`]: what evidence of a payment does, what comes back, and
+//!   the accounts that say where the money is (invariants I4 and I5).
 
 pub mod availability;
 pub mod calendar;
+pub mod cancellation;
+pub mod ledger;
 pub mod order;
+pub mod payment;
 pub mod pricing;
 pub mod time;
 pub mod working;

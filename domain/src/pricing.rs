@@ -26,16 +26,45 @@ pub enum DepositRule {
 }
 
 impl DepositRule {
-    /// What the rule asks for of a total, in fen.
+    /// What the rule asks for of a total, in fen: never below zero, never above the total.
     #[must_use]
     pub fn of(self, total_fen: i64) -> i64 {
-        match self {
+        let asked = match self {
             Self::None => 0,
-            Self::Fixed { fen } => fen.min(total_fen),
-            Self::Percent { percent } => (total_fen * percent + 50) / 100,
+            Self::Fixed { fen } => fen,
+            Self::Percent { percent } => percent_of(total_fen, percent),
             Self::Full => total_fen,
-        }
+        };
+        asked.min(total_fen).max(0)
     }
+
+    /// When which part of a total is paid.
+    #[must_use]
+    pub fn split(self, total_fen: i64) -> Split {
+        let due_fen = self.of(total_fen);
+        Split { due_fen, balance_fen: total_fen - due_fen }
+    }
+}
+
+/// A total, by when it is paid. The two sum to it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Split {
+    /// Before the visit, in fen.
+    pub due_fen: i64,
+    /// At the store, in fen.
+    pub balance_fen: i64,
+}
+
+/// What remains to be paid at the store, in fen. `paid_fen` is what has been paid and not refunded.
+#[must_use]
+pub fn remaining_fen(total_fen: i64, paid_fen: i64) -> i64 {
+    (total_fen - paid_fen).max(0)
+}
+
+/// A share of an amount, rounded half up to the fen. `fen` is 0 to [`MAX_PRICE_FEN`].
+#[must_use]
+pub(crate) const fn percent_of(fen: i64, percent: i64) -> i64 {
+    (fen * percent + 50) / 100
 }
 
 /// One part of a price.
@@ -56,16 +85,25 @@ pub struct Price {
     pub parts: Vec<Part>,
 }
 
+impl Price {
+    /// The price that consists of these parts.
+    #[must_use]
+    pub fn of(parts: Vec<Part>) -> Self {
+        Self { total_fen: parts.iter().map(|part| part.fen).sum(), parts }
+    }
+}
+
 /// The price of a service done by a technician of a level.
 ///
-/// `level_prices` holds the prices that differ from the base price, by level.
+/// `level_prices` holds the prices that differ from the base price, by level. It is computed once, when
+/// the order is made, and kept on it: what a service costs later changes no order.
 #[must_use]
 pub fn price(base_fen: i64, level_prices: &[(String, i64)], level: &str) -> Price {
-    let total_fen =
+    let with_level =
         level_prices.iter().find(|(name, _)| name == level).map_or(base_fen, |(_, fen)| *fen);
     let mut parts = vec![Part { kind: "service".into(), fen: base_fen }];
-    if total_fen != base_fen {
-        parts.push(Part { kind: "level".into(), fen: total_fen - base_fen });
+    if with_level != base_fen {
+        parts.push(Part { kind: "level".into(), fen: with_level - base_fen });
     }
-    Price { total_fen, parts }
+    Price::of(parts)
 }

@@ -70,7 +70,9 @@ impl Actor {
 #[must_use]
 pub fn refused(refusal: Refusal) -> Problem {
     match refusal {
-        Refusal::WrongStatus(_) => Code::OrderNotChangeable.into(),
+        Refusal::WrongStatus(_) | Refusal::TooEarly | Refusal::BalanceDue => {
+            Code::OrderNotChangeable.into()
+        }
         Refusal::TooLate => Code::TooLate.into(),
     }
 }
