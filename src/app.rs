@@ -4,7 +4,6 @@
 //! route, and the answer becomes one JavaScript response: two crossings of the boundary, no streams.
 
 use std::cell::OnceCell;
-use std::rc::Rc;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -12,8 +11,6 @@ use futures_util::StreamExt as _;
 use http::header::{HeaderName, HeaderValue};
 use http_body_util::BodyExt as _;
 use tower::ServiceExt as _;
-use utoipa::OpenApi as _;
-use utoipa_axum::routes;
 use worker::send::SendFuture;
 use worker::wasm_bindgen::JsCast as _;
 use worker::{Context, Env};
@@ -23,35 +20,30 @@ use crate::http::context::{Seen, now_ms, random};
 use crate::http::extract::MAX_BODY_BYTES;
 use crate::http::fields::Id;
 use crate::http::{Ctx, Routes, respond};
+use crate::routes;
 
 /// The request headers that anything here looks at; each costs a crossing.
 const HEADERS: &[&str] =
     &["authorization", "content-type", "content-length", "idempotency-key", "if-none-match"];
 
-struct App {
-    router: axum::Router,
-    document: String,
-}
-
 thread_local! {
-    static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
+    static ROUTER: OnceCell<axum::Router> = const { OnceCell::new() };
 }
 
-fn app() -> Rc<App> {
-    APP.with(|app| {
-        Rc::clone(app.get_or_init(|| {
-            let (router, document) = routes().finish(crate::document::Document::openapi());
-            let router = router
+fn router() -> axum::Router {
+    ROUTER.with(|router| {
+        let router = router.get_or_init(|| {
+            let (router, _) = routes().finish();
+            router
                 .fallback(|| async { Problem::from(Code::NotFound) })
-                .method_not_allowed_fallback(|| async { http::StatusCode::METHOD_NOT_ALLOWED });
-            let document = document.to_json().unwrap_or_default();
-            Rc::new(App { router, document })
-        }))
+                .method_not_allowed_fallback(|| async { http::StatusCode::METHOD_NOT_ALLOWED })
+        });
+        router.clone()
     })
 }
 
 /// Every route of the API.
-fn routes() -> Routes {
+pub fn routes() -> Routes {
     Routes::new()
         .public(routes!(healthz))
         .public(routes!(openapi_json))
@@ -100,7 +92,7 @@ pub async fn fetch(
 }
 
 async fn route(request: http::Request<Body>) -> Response {
-    match app().router.clone().oneshot(request).await {
+    match router().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }
@@ -241,6 +233,5 @@ async fn healthz(ctx: Ctx) -> Response {
     responses((status = 200, description = "OpenAPI 3.1", content_type = "application/json", body = serde_json::Value)),
 )]
 async fn openapi_json() -> Response {
-    let document = app().document.clone();
-    respond::json_bytes(http::StatusCode::OK, document.into_bytes())
+    respond::json_bytes(http::StatusCode::OK, crate::document::JSON.into())
 }

@@ -20,10 +20,9 @@ pub mod offer;
 pub mod queries;
 pub mod reschedule;
 
-use utoipa_axum::routes;
-
 use crate::auth::permission::Permission;
 use crate::http::Routes;
+use crate::routes;
 
 /// The slice's routes.
 pub fn routes() -> Routes {

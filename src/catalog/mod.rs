@@ -19,10 +19,9 @@ mod stores;
 mod technicians;
 pub mod windows;
 
-use utoipa_axum::routes;
-
 use crate::auth::permission::Permission::{CatalogRead, CatalogWrite, ScheduleWrite};
 use crate::http::Routes;
+use crate::routes;
 
 pub use queries::ELIGIBLE;
 pub use services::{Mode, Place};

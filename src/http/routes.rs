@@ -4,17 +4,19 @@
 //! What is said here is enforced before the handler runs, and stands in the OpenAPI document as
 //! `x-audience` and `x-permission`, from which a test calls every route under every role.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
 use axum::extract::{MatchedPath, Request};
-use axum::middleware::{Next, from_fn};
+use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
-use utoipa::openapi::extensions::Extensions;
-use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::SecurityRequirement;
-use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder};
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+use axum::routing::{MethodFilter, MethodRouter};
+use utoipa::openapi::HttpMethod;
 
 use crate::auth::caller;
 use crate::auth::permission::Permission;
+use crate::document::{Described, Operation};
 use crate::error::Code;
 use crate::http::Ctx;
 
@@ -31,9 +33,73 @@ pub enum Audience {
     Staff(Permission),
 }
 
+/// `routes!(handler)`, `routes!(module::handler, …)`: handlers as [`Routes`] takes them, with the path
+/// and method that `#[utoipa::path]` says of each.
+#[macro_export]
+macro_rules! routes {
+    (@route $handler:ident) => {
+        paste::paste! {
+            $crate::http::routes::Route::new::<[<__path_ $handler>], _, _>($handler)
+        }
+    };
+    (@route $module:ident :: $handler:ident) => {
+        paste::paste! {
+            $crate::http::routes::Route::new::<$module::[<__path_ $handler>], _, _>($module::$handler)
+        }
+    };
+    ($($name:ident $(:: $handler:ident)?),+ $(,)?) => {
+        vec![$($crate::routes!(@route $name $(:: $handler)?)),+]
+    };
+}
+
+/// A handler that has no audience yet. Only [`Routes`] can have it called.
+pub struct Route {
+    path: String,
+    methods: Vec<HttpMethod>,
+    handler: Erased,
+    described: Described,
+}
+
+/// Handlers lose their types before axum sees them: what it makes of a type, it makes once.
+type Erased = Arc<dyn Fn(Request) -> Answering + Send + Sync>;
+type Answering = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+impl Route {
+    /// A handler with its operation; [`routes!`] finds it.
+    #[must_use]
+    pub fn new<O, H, T>(handler: H) -> Self
+    where
+        O: Operation,
+        H: Handler<T, (), Future = Answering>,
+    {
+        Self {
+            path: O::path(),
+            methods: O::methods(),
+            handler: Arc::new(move |request| handler.clone().call(request, ())),
+            described: Described::of::<O>(),
+        }
+    }
+}
+
+fn filter(method: &HttpMethod) -> MethodFilter {
+    match method {
+        HttpMethod::Get => MethodFilter::GET,
+        HttpMethod::Put => MethodFilter::PUT,
+        HttpMethod::Post => MethodFilter::POST,
+        HttpMethod::Head => MethodFilter::HEAD,
+        HttpMethod::Patch => MethodFilter::PATCH,
+        HttpMethod::Trace => MethodFilter::TRACE,
+        HttpMethod::Delete => MethodFilter::DELETE,
+        HttpMethod::Options => MethodFilter::OPTIONS,
+    }
+}
+
 /// A slice's routes.
 #[derive(Default)]
-pub struct Routes(OpenApiRouter);
+pub struct Routes {
+    router: axum::Router,
+    described: Described,
+}
 
 impl Routes {
     /// No routes yet.
@@ -42,93 +108,60 @@ impl Routes {
         Self::default()
     }
 
-    /// Adds a route that anybody may call.
+    /// Adds routes that anybody may call.
     #[must_use]
-    pub fn public(self, route: UtoipaMethodRouter) -> Self {
-        self.add(Audience::Public, route)
+    pub fn public(self, routes: Vec<Route>) -> Self {
+        self.add(Audience::Public, routes)
     }
 
-    /// Adds a route for signed-in members.
+    /// Adds routes for signed-in members.
     #[must_use]
-    pub fn member(self, route: UtoipaMethodRouter) -> Self {
-        self.add(Audience::Member, route)
+    pub fn member(self, routes: Vec<Route>) -> Self {
+        self.add(Audience::Member, routes)
     }
 
-    /// Adds a route for any member of staff, about themselves.
+    /// Adds routes for any member of staff, about themselves.
     #[must_use]
-    pub fn any_staff(self, route: UtoipaMethodRouter) -> Self {
-        self.add(Audience::AnyStaff, route)
+    pub fn any_staff(self, routes: Vec<Route>) -> Self {
+        self.add(Audience::AnyStaff, routes)
     }
 
-    /// Adds a route for staff with a permission.
+    /// Adds routes for staff with a permission.
     #[must_use]
-    pub fn staff(self, permission: Permission, route: UtoipaMethodRouter) -> Self {
-        self.add(Audience::Staff(permission), route)
+    pub fn staff(self, permission: Permission, routes: Vec<Route>) -> Self {
+        self.add(Audience::Staff(permission), routes)
     }
 
     /// Adds another slice's routes.
     #[must_use]
     pub fn merge(self, other: Self) -> Self {
-        Self(self.0.merge(other.0))
-    }
-
-    fn add(self, audience: Audience, (schemas, mut paths, router): UtoipaMethodRouter) -> Self {
-        for item in paths.paths.values_mut() {
-            for operation in operations(item) {
-                describe(operation, audience);
-            }
+        Self {
+            router: self.router.merge(other.router),
+            described: self.described.merge(other.described),
         }
-        let guarded = router.route_layer(from_fn(move |request: Request, next: Next| {
-            guard(audience, request, next)
-        }));
-        Self(self.0.routes((schemas, paths, guarded)))
     }
 
-    /// The router and its document.
-    pub fn finish(self, document: OpenApi) -> (axum::Router, OpenApi) {
-        let (router, mut paths) = self.0.split_for_parts();
-        let mut document = document;
-        document.merge(std::mem::take(&mut paths));
-        (router, document)
+    fn add(self, audience: Audience, routes: Vec<Route>) -> Self {
+        routes.into_iter().fold(self, |all, Route { path, methods, handler, described }| {
+            let guarded = move |request| guard(audience, handler, request);
+            let methods = methods.iter().fold(MethodRouter::new(), |methods, method| {
+                methods.on(filter(method), guarded.clone())
+            });
+            Self {
+                router: all.router.route(&path, methods),
+                described: all.described.merge(described.called_by(audience)),
+            }
+        })
     }
-}
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch]
-        .into_iter()
-        .filter_map(Option::as_mut)
-}
-
-fn describe(operation: &mut Operation, audience: Audience) {
-    let (name, permission) = match audience {
-        Audience::Public => ("public", None),
-        Audience::Member => ("member", None),
-        Audience::AnyStaff => ("staff", None),
-        Audience::Staff(permission) => ("staff", Some(permission.as_str())),
-    };
-    let mut extensions = Extensions::builder().add("x-audience", name);
-    if let Some(permission) = permission {
-        extensions = extensions.add("x-permission", permission);
+    /// The router, and what the document says of it.
+    pub fn finish(self) -> (axum::Router, Described) {
+        (self.router, self.described)
     }
-    operation.extensions.get_or_insert_default().merge(extensions.build());
-    if audience == Audience::Public {
-        operation.security = Some(Vec::new());
-    } else {
-        operation.security = Some(vec![SecurityRequirement::new(name, Vec::<String>::new())]);
-    }
-    // Every operation may answer a problem; which codes there are stands in the document's preface.
-    let problem = ResponseBuilder::new()
-        .description("A problem (RFC 9457); `code` says which.")
-        .content(
-            "application/problem+json",
-            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
-        )
-        .build();
-    operation.responses.responses.insert("default".into(), RefOr::T(problem));
 }
 
 /// Checks the caller before anything of the request is read.
-async fn guard(audience: Audience, mut request: Request, next: Next) -> Response {
+async fn guard(audience: Audience, handler: Erased, mut request: Request) -> Response {
     let Some(ctx) = request.extensions().get::<Ctx>().cloned() else {
         return crate::error::Problem::from(Code::Internal).into_response();
     };
@@ -152,7 +185,7 @@ async fn guard(audience: Audience, mut request: Request, next: Next) -> Response
         }
     };
     match allowed {
-        Ok(()) => next.run(request).await,
+        Ok(()) => handler(request).await,
         Err(problem) => problem.into_response(),
     }
 }

@@ -18,10 +18,10 @@ mod wechat;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 
 use crate::http::Routes;
 use crate::http::fields::{Id, Text};
+use crate::routes;
 
 /// What a member is called: 1 to 32 characters.
 pub type Nickname = Text<1, 32>;

@@ -4,13 +4,13 @@ pub mod queries;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::routes;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
 use crate::error::Answer;
 use crate::http::fields::{At, Id};
 use crate::http::{Ctx, Json, Routes};
+use crate::routes;
 
 /// The slice's routes.
 pub fn routes() -> Routes {

@@ -14,13 +14,13 @@ pub mod list;
 pub mod queries;
 pub mod view;
 
-use utoipa_axum::routes;
 use zhundian_domain::order::Refusal;
 
 use crate::auth::permission::Permission;
 use crate::error::{Answer, Code, Problem};
 use crate::http::fields::Id;
 use crate::http::{Ctx, Routes};
+use crate::routes;
 
 /// The slice's routes.
 pub fn routes() -> Routes {

@@ -21,10 +21,9 @@ mod queries;
 mod scope;
 mod sign_in;
 
-use utoipa_axum::routes;
-
 use crate::auth::permission::Permission;
 use crate::http::Routes;
+use crate::routes;
 
 /// Routes.
 #[must_use]
