@@ -1,5 +1,5 @@
-//! What crosses the border of this crate: a [`Request`] to be sent as it is, and a [`Reply`] to be
-//! read.
+//! What crosses the border of this crate: a [`Request`] to be sent as it is, and a [`Reply`], or a
+//! [`SignedReply`] where the signature stands in the headers, to be read.
 
 use std::fmt::{self, Write as _};
 
@@ -96,6 +96,51 @@ impl fmt::Debug for Reply<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Reply")
             .field("status", &self.status)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+/// The headers that came with a message, as names and values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Headers<'a>(pub &'a [(String, String)]);
+
+impl<'a> Headers<'a> {
+    /// The value of a header, by its name in any case. A header that is there twice counts as not
+    /// there: two readers could each believe another one.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        let mut values = self.0.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// What came back from a service that signs its replies in their headers. `Debug` shows the status,
+/// the headers' names and the body's length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SignedReply<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// All headers of the reply.
+    pub headers: Headers<'a>,
+    /// The body's raw bytes, decompressed, otherwise untouched; at most [`MAX_REPLY_BYTES`].
+    pub body: &'a [u8],
+}
+
+impl fmt::Debug for SignedReply<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedReply")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
             .field("body_bytes", &self.body.len())
             .finish()
     }
