@@ -12,7 +12,7 @@
 //! RSA and AES-GCM are the host's: [`crypto`] says what it must offer.
 //!
 //! Start at [`http`] for the types that cross the border, then [`wechat`] (signing in, the phone
-//! number of a mini program's user), [`sms`] (one-time codes and reminders), or
+//! number of a mini program's user, shipping information), [`sms`] (one-time codes and reminders), or
 //! [`payment`] for what is common to the ways to pay: [`wechat_pay`].
 
 #![allow(clippy::doc_markdown, reason = "WeChat, AppID and AppSecret are names, not code")]
