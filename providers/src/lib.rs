@@ -13,7 +13,7 @@
 //!
 //! Start at [`http`] for the types that cross the border, then [`wechat`] (signing in, the phone
 //! number of a mini program's user, shipping information), [`sms`] (one-time codes and reminders), or
-//! [`payment`] for what is common to the ways to pay: [`wechat_pay`].
+//! [`payment`] for what is common to the ways to pay: [`wechat_pay`] and [`alipay`].
 
 #![allow(clippy::doc_markdown, reason = "WeChat, AppID and AppSecret are names, not code")]
 #![cfg_attr(
@@ -21,6 +21,7 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod alipay;
 pub mod crypto;
 pub mod http;
 pub mod payment;

@@ -489,6 +489,11 @@ pub(crate) fn fen_of_yuan(text: &str) -> Option<i64> {
     (fen <= MAX_FEN).then_some(fen)
 }
 
+/// Writes fen, which are not negative, as yuan with two decimals: `88.80`.
+pub(crate) fn yuan_of_fen(fen: i64) -> String {
+    format!("{}.{:02}", fen / 100, fen % 100)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -496,6 +501,11 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn fen_go_to_yuan_and_back(fen in 0..=MAX_FEN) {
+            prop_assert_eq!(fen_of_yuan(&yuan_of_fen(fen)), Some(fen));
+        }
+
         #[test]
         fn no_text_makes_the_amount_reader_fail(text in "[0-9.+\\- e,]{0,24}") {
             if let Some(fen) = fen_of_yuan(&text) {
@@ -542,6 +552,7 @@ mod tests {
         for (text, fen) in cases {
             assert_eq!(fen_of_yuan(text), fen, "{text:?}");
         }
+        assert_eq!([0, 1, 10, 8880].map(yuan_of_fen), ["0.00", "0.01", "0.10", "88.80"]);
     }
 
     #[test]

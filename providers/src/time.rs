@@ -21,6 +21,12 @@ pub(crate) fn rfc3339_beijing(unix_seconds: i64) -> Option<String> {
     at_beijing(unix_seconds).map(|time| time.to_rfc3339())
 }
 
+/// Beijing's time at an instant, as `2026-01-31 09:05:00`.
+pub(crate) fn beijing(unix_seconds: i64) -> Option<String> {
+    rfc3339_beijing(unix_seconds)
+        .and_then(|text| text.strip_suffix("+08:00").map(|text| text.replace('T', " ")))
+}
+
 fn at_beijing(unix_seconds: i64) -> Option<DateTime<FixedOffset>> {
     let offset = FixedOffset::east_opt(BEIJING_SECONDS)?;
     DateTime::from_timestamp(unix_seconds, 0).map(|time| time.with_timezone(&offset))
@@ -34,6 +40,7 @@ mod tests {
     fn both_ways_are_read_and_written() {
         let at = 1_767_225_600; // 2026-01-01T00:00:00Z
         assert_eq!(rfc3339_beijing(at).unwrap(), "2026-01-01T08:00:00+08:00");
+        assert_eq!(beijing(at).unwrap(), "2026-01-01 08:00:00");
         assert_eq!(beijing_ms("2026-01-01 08:00:00"), Some(at * 1000));
         for text in
             ["2026-01-01T08:00:00+08:00", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000Z"]
