@@ -3,8 +3,9 @@
 
 use std::fmt::{self, Write as _};
 
-/// The longest reply body that is read, in bytes. The replies read here are under 2 KiB; a longer
-/// one is not from the service we asked. Whoever receives the body stops there too.
+/// The longest reply or notice body that is read, in bytes. Those read here are under 16 KiB; a longer
+/// one is not from the service we asked. Whoever receives the body stops there too. The file of a
+/// bill has a limit of its own ([`MAX_BILL_BYTES`](crate::wechat_pay::MAX_BILL_BYTES)).
 pub const MAX_REPLY_BYTES: usize = 64 * 1024;
 
 /// The `User-Agent` of every request. Workers send none by themselves, and WeChat's payment
@@ -201,5 +202,27 @@ mod tests {
         );
         let reply = Reply { status: 200, body: b"hush" };
         assert_eq!(format!("{reply:?}"), "Reply { status: 200, body_bytes: 4 }");
+    }
+
+    #[test]
+    fn a_header_is_found_in_any_case_and_only_once() {
+        let headers = [("Request-ID", "1"), ("x-twice", "hush"), ("X-Twice", "hush")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = Headers(&headers);
+        for (name, value) in [
+            ("Request-ID", Some("1")),
+            ("request-id", Some("1")),
+            ("x-twice", None),
+            ("x-none", None),
+            ("", None),
+        ] {
+            assert_eq!(headers.get(name), value, "{name}");
+        }
+        let reply = SignedReply { status: 200, headers, body: b"hush" };
+        assert_eq!(
+            format!("{reply:?}"),
+            "SignedReply { status: 200, headers: [\"Request-ID\", \"x-twice\", \"X-Twice\"], \
+             body_bytes: 4 }"
+        );
     }
 }
