@@ -1,5 +1,5 @@
 //! What is the same whoever moves the money: what is asked for, and what can have become of it. Both
-//! WeChat Pay and Alipay answer in these words, so that
+//! [`wechat_pay`](crate::wechat_pay) and [`alipay`](crate::alipay) answer in these words, so that
 //! there is one code path behind them.
 //!
 //! Money is whole fen (分, a hundredth of a yuan), never a fraction and never below zero.
