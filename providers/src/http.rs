@@ -1,10 +1,11 @@
-//! What crosses the border of this crate: a [`Request`] to be sent as it is, and a [`Reply`] to be
-//! read.
+//! What crosses the border of this crate: a [`Request`] to be sent as it is, and a [`Reply`], or a
+//! [`SignedReply`] where the signature stands in the headers, to be read.
 
 use std::fmt::{self, Write as _};
 
-/// The longest reply body that is read, in bytes. The replies read here are under 2 KiB; a longer
-/// one is not from the service we asked. Whoever receives the body stops there too.
+/// The longest reply or notice body that is read, in bytes. Those read here are under 16 KiB; a longer
+/// one is not from the service we asked. Whoever receives the body stops there too. The file of a
+/// bill has a limit of its own ([`MAX_BILL_BYTES`](crate::wechat_pay::MAX_BILL_BYTES)).
 pub const MAX_REPLY_BYTES: usize = 64 * 1024;
 
 /// The `User-Agent` of every request. Workers send none by themselves, and WeChat's payment
@@ -101,6 +102,51 @@ impl fmt::Debug for Reply<'_> {
     }
 }
 
+/// The headers that came with a message, as names and values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Headers<'a>(pub &'a [(String, String)]);
+
+impl<'a> Headers<'a> {
+    /// The value of a header, by its name in any case. A header that is there twice counts as not
+    /// there: two readers could each believe another one.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        let mut values = self.0.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// What came back from a service that signs its replies in their headers. `Debug` shows the status,
+/// the headers' names and the body's length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SignedReply<'a> {
+    /// The HTTP status.
+    pub status: u16,
+    /// All headers of the reply.
+    pub headers: Headers<'a>,
+    /// The body's raw bytes, decompressed, otherwise untouched; at most [`MAX_REPLY_BYTES`].
+    pub body: &'a [u8],
+}
+
+impl fmt::Debug for SignedReply<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignedReply")
+            .field("status", &self.status)
+            .field("headers", &self.headers)
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
 /// Writes a query (`a=1&b=2`) whose values are percent-encoded (RFC 3986, section 2.3: all but
 /// the unreserved characters). The keys are ours and need no encoding.
 pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
@@ -156,5 +202,27 @@ mod tests {
         );
         let reply = Reply { status: 200, body: b"hush" };
         assert_eq!(format!("{reply:?}"), "Reply { status: 200, body_bytes: 4 }");
+    }
+
+    #[test]
+    fn a_header_is_found_in_any_case_and_only_once() {
+        let headers = [("Request-ID", "1"), ("x-twice", "hush"), ("X-Twice", "hush")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let headers = Headers(&headers);
+        for (name, value) in [
+            ("Request-ID", Some("1")),
+            ("request-id", Some("1")),
+            ("x-twice", None),
+            ("x-none", None),
+            ("", None),
+        ] {
+            assert_eq!(headers.get(name), value, "{name}");
+        }
+        let reply = SignedReply { status: 200, headers, body: b"hush" };
+        assert_eq!(
+            format!("{reply:?}"),
+            "SignedReply { status: 200, headers: [\"Request-ID\", \"x-twice\", \"X-Twice\"], \
+             body_bytes: 4 }"
+        );
     }
 }

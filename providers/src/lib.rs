@@ -9,8 +9,11 @@
 //! - Wire types stay private; what leaves a module has been checked.
 //! - No `Debug` or `Display` shows a secret, a token, an openid or a whole phone number.
 //!
-//! Start at [`http`] for the two types that cross the border, then [`wechat`] (signing in and the
-//! phone number of a mini program's user) or [`sms`] (one-time codes and reminders).
+//! RSA and AES-GCM are the host's: [`crypto`] says what it must offer.
+//!
+//! Start at [`http`] for the types that cross the border, then [`wechat`] (signing in, the phone
+//! number of a mini program's user, shipping information), [`sms`] (one-time codes and reminders), or
+//! [`payment`] for what is common to the ways to pay: [`wechat_pay`] and [`alipay`].
 
 #![allow(clippy::doc_markdown, reason = "WeChat, AppID and AppSecret are names, not code")]
 #![cfg_attr(
@@ -18,9 +21,14 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)
 )]
 
+pub mod alipay;
+pub mod crypto;
 pub mod http;
+pub mod payment;
 pub mod phone;
 pub mod sms;
+mod time;
 pub mod wechat;
+pub mod wechat_pay;
 
 pub use phone::{InvalidPhone, Phone};

@@ -1,9 +1,18 @@
-//! Short messages: one-time codes and reminders. One vendor so far, [`tencent`]; the outcome of a
-//! message, [`Sent`] or [`SmsError`], is the same for any.
+//! Short messages: one-time codes and reminders, by [`tencent`] or [`aliyun`]; the outcome of a
+//! message, [`Sent`] or [`SmsError`], is the same for either.
 
+pub mod aliyun;
 pub mod tencent;
 
+use std::fmt::Write as _;
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
 use thiserror::Error;
+
+/// The longest of the vendor's codes and numbers that is kept, in characters. The longest known
+/// code has 69.
+const MAX_CODE_CHARS: usize = 100;
 
 /// The vendor has taken the message. It is on its way, not yet on the phone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,4 +55,68 @@ pub enum SmsError {
         /// The vendor's code, or what is wrong with the reply.
         reason: String,
     },
+}
+
+/// Keeps of the vendor's text what a code or serial number is made of.
+fn clean(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || ".:-_^".contains(*c))
+        .take(MAX_CODE_CHARS)
+        .collect()
+}
+
+/// The origin the request goes to and the `Host` its sender will write: lower case, without the
+/// scheme's own port, as the URL standard has it.
+fn origin_and_host(base_url: &str) -> (String, String) {
+    let (scheme, rest) = base_url.split_once("://").unwrap_or(("https", base_url));
+    let scheme = scheme.to_ascii_lowercase();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let default_port = if scheme == "http" { ":80" } else { ":443" };
+    let host = authority.strip_suffix(default_port).unwrap_or(authority).to_ascii_lowercase();
+    (format!("{scheme}://{host}"), host)
+}
+
+fn hmac(key: &[u8], message: &[u8]) -> [u8; 32] {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104)")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4231, test cases 1, 2 and 6 (the last has a key longer than the hash's block).
+    #[test]
+    fn hmac_agrees_with_its_rfc() {
+        let cases: [(&[u8], &[u8], &str); 3] = [
+            (
+                &[0x0b; 20],
+                b"Hi There",
+                "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+            ),
+            (
+                b"Jefe",
+                b"what do ya want for nothing?",
+                "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            ),
+            (
+                &[0xaa; 131],
+                b"Test Using Larger Than Block-Size Key - Hash Key First",
+                "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            ),
+        ];
+        for (key, message, expected) in cases {
+            assert_eq!(hex(&hmac(key, message)), expected);
+        }
+    }
 }

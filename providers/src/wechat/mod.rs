@@ -1,9 +1,10 @@
 //! WeChat's server API for mini programs (`https://api.weixin.qq.com`): who signs in, the app's
-//! access token, the user's phone number.
+//! access token, the user's phone number, and that what was paid for has been delivered.
 //!
 //! Source: WeChat Open Documentation, mini program server API, calls `code2Session`
-//! (`/sns/jscode2session`), `getStableAccessToken` (`/cgi-bin/stable_token`) and `getPhoneNumber`
-//! (`/wxa/business/getuserphonenumber`). All answer failures with status 200 and
+//! (`/sns/jscode2session`), `getStableAccessToken` (`/cgi-bin/stable_token`), `getPhoneNumber`
+//! (`/wxa/business/getuserphonenumber`) and `uploadShippingInfo`
+//! (`/wxa/sec/order/upload_shipping_info`, in `shipping`). All answer failures with status 200 and
 //! `{"errcode", "errmsg"}`; on success `errcode` is absent or 0. [`WechatError`] has the table.
 //!
 //! The two codes are different: the one of `wx.login` goes to [`MiniProgram::session`], the one
@@ -12,6 +13,7 @@
 //! Start at [`MiniProgram`].
 
 mod error;
+mod shipping;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +28,7 @@ use crate::phone::Phone;
 
 pub use error::WechatError;
 use error::{Bearer, malformed};
+pub use shipping::{Delivery, Shipping, ShippingOutcome};
 
 /// The longest life an access token is believed to have, in seconds (documented: at most 7200).
 const MAX_TOKEN_LIFE_SECONDS: u64 = 7200;

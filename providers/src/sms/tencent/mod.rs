@@ -27,15 +27,11 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Sent, SmsError};
+use super::{Sent, SmsError, clean, origin_and_host};
 use crate::http::{MAX_REPLY_BYTES, Reply, Request};
 use crate::phone::Phone;
 
 const CONTENT_TYPE: &str = "application/json; charset=utf-8";
-
-/// The longest of the vendor's codes and numbers that is kept, in characters. The longest known
-/// code has 69.
-const MAX_CODE_CHARS: usize = 100;
 
 /// A merchant's account at Tencent Cloud SMS. `Debug` shows neither half of the key.
 #[derive(Clone)]
@@ -210,23 +206,4 @@ fn outcome_of_code(reply: Reply<'_>, code: &str) -> SmsError {
 
 fn unavailable(reply: Reply<'_>, reason: &str) -> SmsError {
     SmsError::Unavailable { status: reply.status, reason: reason.to_owned() }
-}
-
-/// Keeps of the vendor's text what a code or serial number is made of.
-fn clean(text: &str) -> String {
-    text.chars()
-        .filter(|c| c.is_ascii_alphanumeric() || ".:-_".contains(*c))
-        .take(MAX_CODE_CHARS)
-        .collect()
-}
-
-/// The origin the request goes to and the `Host` its sender will write: lower case, without the
-/// scheme's own port, as the URL standard has it.
-fn origin_and_host(base_url: &str) -> (String, String) {
-    let (scheme, rest) = base_url.split_once("://").unwrap_or(("https", base_url));
-    let scheme = scheme.to_ascii_lowercase();
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let default_port = if scheme == "http" { ":80" } else { ":443" };
-    let host = authority.strip_suffix(default_port).unwrap_or(authority).to_ascii_lowercase();
-    (format!("{scheme}://{host}"), host)
 }

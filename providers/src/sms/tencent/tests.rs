@@ -1,5 +1,6 @@
 use super::*;
 use crate::http::{Method, USER_AGENT};
+use crate::sms::MAX_CODE_CHARS;
 
 /// 2026-01-01T00:00:00Z.
 const NEW_YEAR: i64 = 1_767_225_600;
