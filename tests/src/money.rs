@@ -81,7 +81,7 @@ pub enum Notify {
 pub struct Payment {
     /// The vendor.
     pub provider: Provider,
-    /// The merchant at the vendor: its mchid, its app id.
+    /// The merchant at the vendor: its mchid at WeChat Pay, its seller id at Alipay.
     pub merchant: String,
     /// The merchant's number.
     pub out_trade_no: String,
@@ -97,7 +97,7 @@ pub struct Payment {
     /// When it was ordered.
     pub created_at: i64,
     /// When nobody can pay it any more.
-    pub expires_at: Option<i64>,
+    pub expires_at: i64,
     /// When it was paid.
     pub paid_at: Option<i64>,
     /// In the order in which they were asked for.
