@@ -9,6 +9,7 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 import { Client, signInStaff } from '../tools/client.mjs';
+import { keyVars, PAYMENT_NUMBERS, paymentUrls } from '../tools/payment-vars.mjs';
 import { ROOT, run, startSandbox, Worker } from './stack.mjs';
 
 export const BUSY = { technicians: 20, days: 7, claims: 1_800 };
@@ -69,6 +70,8 @@ export class World {
       SMS_CODE_TEMPLATE: '1000001',
       SMS_LOST_TEMPLATE: '1000002',
       OWNER_PHONE,
+      HOLD_MINUTES: '15',
+      ...PAYMENT_NUMBERS,
     };
     this.today = Date.now();
     this.firstDate = shanghaiDate(this.today + FIRST_DAY_AHEAD * DAY_MS);
@@ -97,9 +100,9 @@ export class World {
     await run(['wrangler', 'd1', 'migrations', 'apply', 'zhundian', '--local', '--config', this.config,
       '--persist-to', this.state]);
     this.makeMembers();
+    Object.assign(this.vars, keyVars(path.join(this.folder, 'keys')));
     const sandbox = await startSandbox(this.vars, this.log('sandbox'));
-    this.vars.WECHAT_BASE_URL = sandbox.url;
-    this.vars.SMS_BASE_URL = sandbox.url;
+    Object.assign(this.vars, { WECHAT_BASE_URL: sandbox.url, SMS_BASE_URL: sandbox.url, ...paymentUrls(sandbox.url) });
     fs.writeFileSync(this.varsFile, Object.entries(this.vars).map(([name, value]) => `${name}=${value}\n`).join(''));
     const worker = await this.start('seed', this.state);
     this.owner = await signInStaff(new Client({ api: worker.url, sandbox: sandbox.url }), OWNER_PHONE);

@@ -13,11 +13,13 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Client, play, urls } from './client.mjs';
 import { isDue } from './cron.mjs';
 import { makeDemoData } from './demo-data.mjs';
+import { keyVars, PAYMENT_NUMBERS, PAYMENT_SECRETS, paymentUrls, sandboxVars } from './payment-vars.mjs';
 
 const PORT = port('PORT', 8787);
 const SANDBOX_PORT = port('SANDBOX_PORT', 8788);
 const STATE = path.resolve(process.env.STATE || '.state');
 const VARS_FILE = path.join(STATE, 'vars.env');
+const KEYS = path.join(STATE, 'keys');
 const READY_MS = 120_000;
 const STOP_MS = 5_000;
 
@@ -50,13 +52,14 @@ async function main() {
   await step('D1 migrations', () =>
     run('migrations', ['wrangler', 'd1', 'migrations', 'apply', 'zhundian', '--local', ...persist], env));
   await step(`the sandbox on port ${SANDBOX_PORT}`, async () => {
-    start('sandbox', ['node', 'sandbox/main.mjs'], { ...env, SANDBOX_PORT: String(SANDBOX_PORT) });
+    start('sandbox', ['node', 'sandbox/main.mjs'], { ...sandboxVars(env), SANDBOX_PORT: String(SANDBOX_PORT) });
     await answers('sandbox', `${where.sandbox}/sandbox/healthz`);
   });
   await step(`the Worker on port ${PORT}`, async () => {
     start('worker', [
       'wrangler', 'dev', '--local', '--ip', '127.0.0.1', '--port', String(PORT), '--inspector-port', '0',
-      ...persist, '--env-file', VARS_FILE, '--show-interactive-dev-session=false',
+      ...persist, '--env-file', VARS_FILE, ...PAYMENT_SECRETS.flatMap((name) => ['--var', `${name}:${vars[name]}`]),
+      '--show-interactive-dev-session=false',
     ], env);
     await answers('worker', `${where.api}/healthz`);
   });
@@ -119,7 +122,8 @@ function isOneOfUs(pid) {
 
 /**
  * Variables and secrets of this state folder, for the Worker and the sandbox alike. Secrets are made up
- * at the first start; what the file says later on, also by hand, stays.
+ * at the first start; what the file says later on, also by hand, stays, but for the addresses and what
+ * follows from the payment keys: those are what is in their folder.
  */
 function writeVars() {
   const kept = Object.fromEntries(
@@ -142,9 +146,15 @@ function writeVars() {
     SMS_CODE_TEMPLATE: '1000001',
     SMS_LOST_TEMPLATE: '1000002',
     OWNER_PHONE: '13800000000',
+    ...PAYMENT_NUMBERS,
+    HOLD_MINUTES: '15',
+    SANDBOX_SPEED: '60', // a notification that was refused comes again after a quarter of a second
     ...kept,
+    ...keyVars(KEYS, kept.ALIPAY_MODE),
+    PUBLIC_URL: where.api,
     WECHAT_BASE_URL: where.sandbox,
     SMS_BASE_URL: where.sandbox,
+    ...paymentUrls(where.sandbox),
   };
   const text = Object.entries(vars).map(([name, value]) => `${name}=${value}\n`).join('');
   fs.writeFileSync(`${VARS_FILE}.new`, text, { mode: 0o600 });

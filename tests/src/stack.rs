@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -21,6 +21,24 @@ use crate::random;
 const READY_WITHIN: Duration = Duration::from_mins(2);
 /// The owner's phone in every stack.
 pub const OWNER_PHONE: &str = "13800000000";
+/// The merchant's numbers at the payment vendors in every sandbox: also in one whose Worker does without
+/// a vendor, because the test says that its number is empty.
+pub const PAYMENT_NUMBERS: [(&str, &str); 3] = [
+    ("WECHAT_PAY_MCHID", "1900000109"),
+    ("ALIPAY_APP_ID", "2021000000000001"),
+    ("ALIPAY_SELLER_ID", "2088000000000001"),
+];
+/// A notification that was refused comes again after 75 ms.
+const SANDBOX_SPEED: &str = "200";
+/// Neither required secrets nor variables of wrangler.toml, so wrangler does not take them from the file.
+const NOT_TAKEN_FROM_FILE: [&str; 6] = [
+    "PROXY_SECRET",
+    "WECHAT_PAY_PRIVATE_KEY",
+    "WECHAT_PAY_API_V3_KEY",
+    "WECHAT_PAY_KEYS",
+    "ALIPAY_PRIVATE_KEY",
+    "ALIPAY_KEYS",
+];
 
 static SHARED: OnceCell<Stack> = OnceCell::const_new();
 static STARTED: AtomicU32 = AtomicU32::new(0);
@@ -70,12 +88,17 @@ impl Stack {
         copy_folder(&migrated_template(), &state.join("worker"));
 
         let (port, sandbox_port) = (free_port(), free_port());
-        let vars = variables(sandbox_port, vars);
+        let vars = variables(port, sandbox_port, vars);
         let lines: Vec<_> = vars.iter().map(|(name, value)| format!("{name}={value}")).collect();
         fs::write(state.join("vars.env"), lines.join("\n")).expect("the variables are written");
 
         let mut command = leashed("node");
         command.arg("sandbox/main.mjs").envs(vars.iter().cloned());
+        for (name, number) in PAYMENT_NUMBERS {
+            if vars.iter().any(|(known, value)| known == name && value.is_empty()) {
+                command.env(name, number);
+            }
+        }
         command.env("SANDBOX_PORT", sandbox_port.to_string());
         let sandbox = Group::start(command, &state.join("sandbox.log"));
         let secret = &vars.iter().find(|(name, _)| name == "PROXY_SECRET").expect("it is there").1;
@@ -143,9 +166,10 @@ impl Stack {
         command.args(["--inspector-port", "0", "--show-interactive-dev-session=false"]);
         command.arg("--persist-to").arg(self.state.join("worker"));
         command.arg("--env-file").arg(self.state.join("vars.env"));
-        // Neither a required secret nor a variable of wrangler.toml, so not taken from the file.
-        for (name, value) in self.vars.iter().filter(|(name, _)| name == "PROXY_SECRET") {
-            command.arg("--var").arg(format!("{name}:{value}"));
+        for (name, value) in &self.vars {
+            if NOT_TAKEN_FROM_FILE.contains(&name.as_str()) {
+                command.arg("--var").arg(format!("{name}:{value}"));
+            }
         }
         command.envs(self.vars.iter().cloned());
         command.env("ZHUNDIAN_BUILD", "none");
@@ -323,17 +347,19 @@ fn free_port() -> u16 {
     listener.local_addr().expect("its number").port()
 }
 
-fn variables(sandbox_port: u16, others: &[(&str, &str)]) -> Vec<(String, String)> {
+fn variables(port: u16, sandbox_port: u16, others: &[(&str, &str)]) -> Vec<(String, String)> {
     let secret = || format!("{:016x}{:016x}", random(), random());
     let sandbox = format!("http://127.0.0.1:{sandbox_port}");
     let mut vars: Vec<(String, String)> = [
         ("ENVIRONMENT", "development".into()),
         // 43 digits of base64url are 32 bytes; the last two bits of the last digit mean nothing.
         ("TOKEN_KEYS", format!("test:{}{}A", secret(), &secret()[..10])),
+        ("PUBLIC_URL", format!("http://127.0.0.1:{port}")),
+        ("HOLD_MINUTES", "15".into()),
         ("WECHAT_BASE_URL", sandbox.clone()),
         ("WECHAT_APPID", "wx0000000000000001".into()),
         ("WECHAT_SECRET", secret()),
-        ("SMS_BASE_URL", sandbox),
+        ("SMS_BASE_URL", sandbox.clone()),
         ("SMS_SECRET_ID", secret()),
         ("SMS_SECRET_KEY", secret()),
         ("SMS_SDK_APP_ID", "1400000001".into()),
@@ -342,9 +368,16 @@ fn variables(sandbox_port: u16, others: &[(&str, &str)]) -> Vec<(String, String)
         ("SMS_LOST_TEMPLATE", "1000002".into()),
         ("OWNER_PHONE", OWNER_PHONE.into()),
         ("PROXY_SECRET", secret()),
+        ("WECHAT_PAY_BASE_URL", sandbox.clone()),
+        ("WECHAT_PAY_FALLBACK_URL", sandbox.clone()),
+        ("ALIPAY_BASE_URL", format!("{sandbox}/gateway.do")),
+        ("SANDBOX_SPEED", SANDBOX_SPEED.into()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
     .into();
+    vars.extend(PAYMENT_NUMBERS.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let alipay_mode = others.iter().find(|(name, _)| *name == "ALIPAY_MODE");
+    vars.extend(key_variables(alipay_mode.map_or("key", |(_, mode)| mode)));
     for (name, value) in others {
         vars.retain(|(known, _)| known != name);
         vars.push(((*name).to_owned(), (*value).to_owned()));
@@ -352,21 +385,51 @@ fn variables(sandbox_port: u16, others: &[(&str, &str)]) -> Vec<(String, String)
     vars
 }
 
+/// What the Worker and the sandbox are told of the payment keys, with Alipay's in this mode. All stacks
+/// share one folder of keys: to make them takes as long as the rest of a start.
+fn key_variables(alipay_mode: &str) -> Vec<(String, String)> {
+    static VARIABLES: OnceLock<Value> = OnceLock::new();
+    let variables = VARIABLES.get_or_init(|| {
+        let makers = ["sandbox/keys.mjs", "sandbox/x509.mjs", "tools/payment-vars.mjs"];
+        let hash = hash_of(&makers.map(|file| root().join(file)));
+        let folder = tests_folder().join(format!("keys-{hash:016x}"));
+        let file = folder.join("variables.json");
+        let read = || fs::read(&file).ok().map(|text| serde_json::from_slice(&text).expect("JSON"));
+        // The keys' maker lets several come at once; the file appears whole, with the same in it.
+        read().unwrap_or_else(|| {
+            let text = node(KEY_VARIABLES, &folder.to_string_lossy(), &[]);
+            let partial = folder.join(format!("variables-partial-{:016x}", random()));
+            fs::write(&partial, text).expect("the file is written");
+            fs::rename(&partial, &file).expect("the file gets its name");
+            read().expect("just written")
+        })
+    });
+    let of_mode = variables[alipay_mode].as_object();
+    let of_mode = of_mode.unwrap_or_else(|| panic!("ALIPAY_MODE is no {alipay_mode}"));
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    of_mode.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+}
+
+/// What these files are, by name and content.
+fn hash_of(files: &[PathBuf]) -> u64 {
+    use std::hash::{DefaultHasher, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        hasher.write(file.as_os_str().as_encoded_bytes());
+        hasher.write(&fs::read(file).expect("the file is read"));
+    }
+    hasher.finish()
+}
+
 /// A state folder whose D1 has the migrations of now, made once for as long as they stay as they are.
 fn migrated_template() -> PathBuf {
-    use std::hash::{DefaultHasher, Hasher as _};
     let mut files: Vec<_> = fs::read_dir(root().join("d1-migrations"))
         .expect("the migrations are there")
         .map(|file| file.expect("the folder is read").path())
         .chain([root().join("wrangler.toml"), root().join("package-lock.json")])
         .collect();
     files.sort();
-    let mut hasher = DefaultHasher::new();
-    for file in &files {
-        hasher.write(file.as_os_str().as_encoded_bytes());
-        hasher.write(&fs::read(file).expect("the file is read"));
-    }
-    let template = tests_folder().join(format!("template-{:016x}", hasher.finish()));
+    let template = tests_folder().join(format!("template-{:016x}", hash_of(&files)));
     if template.is_dir() {
         return template;
     }
@@ -430,11 +493,20 @@ db.exec("PRAGMA wal_checkpoint(TRUNCATE)");
 db.close();
 "#;
 
-fn node(script: &str, sql: &str, files: &[PathBuf]) -> Vec<u8> {
+/// The variables of both modes of Alipay.
+const KEY_VARIABLES: &str = r#"
+const [folder] = process.argv.slice(1);
+import("./tools/payment-vars.mjs").then(({ keyVars }) => {
+  const modes = ["key", "certificate"].map((mode) => [mode, keyVars(folder, mode)]);
+  process.stdout.write(JSON.stringify(Object.fromEntries(modes)));
+});
+"#;
+
+fn node(script: &str, argument: &str, files: &[PathBuf]) -> Vec<u8> {
     let mut command = Command::new("node");
     with_tools(&mut command);
-    let output = command.args(["-e", script, sql]).args(files).output().expect("node runs");
-    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = command.args(["-e", script, argument]).args(files).output().expect("node runs");
+    assert!(output.status.success(), "{argument}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
 

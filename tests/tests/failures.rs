@@ -337,7 +337,16 @@ async fn the_log_has_a_line_for_each_request_and_no_secrets() {
     replies.push((large.await, "unmatched", "nobody"));
 
     // A sign-in that WeChat and the SMS service do not answer.
-    for name in ["TOKEN_KEYS", "WECHAT_SECRET", "SMS_SECRET_ID", "SMS_SECRET_KEY", "PROXY_SECRET"] {
+    for name in [
+        "TOKEN_KEYS",
+        "WECHAT_SECRET",
+        "SMS_SECRET_ID",
+        "SMS_SECRET_KEY",
+        "PROXY_SECRET",
+        "WECHAT_PAY_PRIVATE_KEY",
+        "WECHAT_PAY_API_V3_KEY",
+        "ALIPAY_PRIVATE_KEY",
+    ] {
         secrets.push(stack.var(name).to_owned());
     }
 
