@@ -108,6 +108,8 @@ codes! {
     UnknownTechnician = "unknown_technician", UNPROCESSABLE_ENTITY, "没有这位技师,或已停用", "There is no such technician, or they are retired.";
     UnknownMember = "unknown_member", UNPROCESSABLE_ENTITY, "没有这位会员", "There is no such member.";
     UnknownPhoto = "unknown_photo", UNPROCESSABLE_ENTITY, "没有这张照片,请先上传", "There is no such photo; upload it first.";
+    TierNotLater = "tier_not_later", UNPROCESSABLE_ENTITY, "每一档的时限都要比前一档更靠近开始", "Each tier must end closer to the start than the one before.";
+    TierNotLess = "tier_not_less", UNPROCESSABLE_ENTITY, "每一档退的都要比前一档少", "Each tier must give back less than the one before.";
     HasAppointments = "has_appointments", CONFLICT, "还有未完成的预约", "There are appointments still to come.";
     AppointmentsStranded = "appointments_stranded", CONFLICT, "这样改会让已有预约落在工作时间之外", "Appointments would fall outside working time.";
     NotAPhoto = "not_a_photo", UNPROCESSABLE_ENTITY, "只支持 JPEG、PNG、WebP 照片", "Only JPEG, PNG and WebP photos are taken.";

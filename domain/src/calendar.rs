@@ -3,9 +3,13 @@
 //! A calendar has a capacity, working rules and claims. A claim is `held` until a deadline, `confirmed`
 //! or `released`; what a claim really takes is its **block**, the service time with its buffers.
 //!
-//! Invariant I1: at every instant the live claims' quantities add up to at most the capacity. Every
-//! path that takes time goes through [`Calendar::hold`] and [`Calendar::confirm`] (I2). Whether a hold
-//! has expired is judged here, against the time given, and never by whether an alarm has run.
+//! Invariant I1: at every instant the live claims' units add up to at most the capacity. An appointment
+//! takes the units of its quantity. Time that staff block takes the whole capacity, as it is when it is
+//! looked at and not as it was when the block was made, so that a calendar that carries more later stays
+//! blocked; a block is refused where anything is, and everything is refused where a block is.
+//!
+//! Every path that takes time goes through [`Calendar::hold`] and [`Calendar::confirm`] (I2). Whether a
+//! hold has expired is judged here, against the time given, and never by whether an alarm has run.
 //!
 //! | call | claim before | outcome |
 //! |---|---|---|
@@ -38,7 +42,7 @@ pub const MAX_CAPACITY: u16 = 500;
 pub enum ClaimKind {
     /// An order's line; lies within working time.
     Appointment,
-    /// Time blocked by staff; may lie anywhere.
+    /// Time blocked by staff; may lie anywhere, and takes the whole capacity.
     Block,
 }
 
@@ -73,7 +77,8 @@ pub struct ClaimSpec {
     pub service: Interval,
     /// What is taken: service time and buffers.
     pub block: Interval,
-    /// Units of capacity, at least 1.
+    /// Units of capacity that an appointment takes, at least 1. A block takes all there are, whatever
+    /// is said here.
     pub quantity: u16,
     /// The claim that this one takes the place of, when it moves an appointment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,6 +94,17 @@ pub struct Claim {
     /// How far it has come.
     #[serde(flatten)]
     pub state: ClaimState,
+}
+
+impl ClaimSpec {
+    /// Units that it takes of a calendar that carries `capacity`.
+    #[must_use]
+    pub const fn units(&self, capacity: u16) -> u16 {
+        match self.kind {
+            ClaimKind::Appointment => self.quantity,
+            ClaimKind::Block => capacity,
+        }
+    }
 }
 
 impl Claim {
@@ -111,8 +127,8 @@ pub enum Refusal {
     Taken,
     /// Not within working time.
     OutsideWorkingTime,
-    /// The block is longer than a day, or does not enclose the service, or the quantity is 0 or above
-    /// the capacity.
+    /// The block is longer than a day, or does not enclose the service, or the quantity is 0 or an
+    /// appointment's above the capacity.
     Malformed,
     /// The claim was given back, or the one it should replace was.
     Released,
@@ -176,8 +192,13 @@ impl Calendar {
     /// Units taken at each tick of `range`, leaving out the claims named in `but`.
     #[must_use]
     pub fn load(&self, now: i64, range: Interval, but: &[&str]) -> Vec<u32> {
+        self.load_of(now, range, |claim| !but.contains(&claim.spec.id.as_str()))
+    }
+
+    /// Units that the claims which are `counted` take at each tick of `range`.
+    fn load_of(&self, now: i64, range: Interval, counted: impl Fn(&Claim) -> bool) -> Vec<u32> {
         let mut load = vec![0; usize::try_from(range.ticks()).unwrap_or(0)];
-        let counted = |claim: &&Claim| !but.contains(&claim.spec.id.as_str());
+        let counted = |claim: &&Claim| counted(claim);
         for claim in self.live(now).filter(counted) {
             let replaced = claim.spec.replaces.as_deref().and_then(|id| {
                 self.live(now).filter(counted).find(|old| old.spec.id == id).map(|old| &old.spec)
@@ -185,13 +206,14 @@ impl Calendar {
             let within =
                 |at: Tick| usize::try_from(at.since(range.start)).unwrap_or(0).min(load.len());
             let (from, until) = (within(claim.spec.block.start), within(claim.spec.block.end));
+            let taken = claim.spec.units(self.capacity);
             for (index, units) in load.iter_mut().enumerate().take(until).skip(from) {
                 let tick = range.start.plus(index as i64);
                 // A move and what it replaces are one appointment: the shared part counts once.
                 let shared = replaced
                     .filter(|old| old.block.contains(tick))
-                    .map_or(0, |old| old.quantity.min(claim.spec.quantity));
-                *units += u32::from(claim.spec.quantity - shared);
+                    .map_or(0, |old| old.units(self.capacity).min(taken));
+                *units += u32::from(taken - shared);
             }
         }
         load
@@ -200,8 +222,9 @@ impl Calendar {
     fn fits(&self, now: i64, spec: &ClaimSpec) -> bool {
         let mut but = vec![spec.id.as_str()];
         but.extend(spec.replaces.as_deref());
-        let room = u32::from(self.capacity).saturating_sub(u32::from(spec.quantity));
-        spec.quantity <= self.capacity
+        let units = spec.units(self.capacity);
+        let room = u32::from(self.capacity.saturating_sub(units));
+        units <= self.capacity
             && self.load(now, spec.block, &but).into_iter().all(|load| load <= room)
     }
 
@@ -231,7 +254,7 @@ impl Calendar {
         }
         let encloses = spec.block.start <= spec.service.start && spec.service.end <= spec.block.end;
         if spec.quantity == 0
-            || spec.quantity > self.capacity
+            || spec.units(self.capacity) > self.capacity
             || spec.block.ticks() > MAX_BLOCK_TICKS
             || !encloses
             || expires_at <= now
@@ -292,16 +315,18 @@ impl Calendar {
     /// working time or without room.
     #[must_use]
     pub fn stranded(&self, now: i64, rules: &WorkingRules, capacity: u16) -> Vec<&Claim> {
+        let appointment = |claim: &Claim| claim.spec.kind == ClaimKind::Appointment;
         self.live(now)
-            .filter(|claim| claim.spec.kind == ClaimKind::Appointment)
+            .filter(|claim| appointment(claim))
             .filter(|claim| claim.spec.block.end.ms() > now)
             .filter(|claim| {
                 let working = |rules: &WorkingRules| {
                     let bits = rules.working(&claim.spec.store_id, claim.spec.block);
                     bits.ones().count() as i64 == claim.spec.block.ticks()
                 };
+                // A block takes what there is, so it crowds nobody out.
                 let crowded = self
-                    .load(now, claim.spec.block, &[])
+                    .load_of(now, claim.spec.block, appointment)
                     .into_iter()
                     .any(|load| load > u32::from(capacity));
                 // One that lay outside already (kept at an earlier change) is not stranded anew.

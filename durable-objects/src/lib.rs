@@ -1,7 +1,7 @@
 //! The calendar object: one bookable thing's time, and the only place that decides who has it.
 //!
 //! **State invariant (I1):** at no instant do the live claims in `claim` take more than the calendar's
-//! capacity. It holds because a call reads its whole body first, and then loads, decides with
+//! capacity; time blocked by staff takes all of it. It holds because a call reads its whole body first, and then loads, decides with
 //! [`zhundian_domain::calendar`] and writes inside one synchronous transaction: nothing else can run in
 //! between, and an alarm that comes late or never changes no answer.
 //!

@@ -1,4 +1,5 @@
-//! Time that staff take away from a technician's calendar: the same claim path as a booking's (I2).
+//! Time that staff take away from a technician's calendar: the same claim path as a booking's (I2). It
+//! is taken whole, of one who serves several at a time as well, so it is refused over any appointment.
 
 use axum::response::Response;
 use http::StatusCode;
@@ -55,7 +56,7 @@ pub struct Block {
         ("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$"),
     ),
     request_body = NewBlock,
-    responses((status = 201, description = "Blocked", body = Block)),
+    responses((status = 201, description = "Blocked for everybody, however many the technician serves at a time", body = Block)),
 )]
 pub(crate) async fn block_time(
     ctx: Ctx,
@@ -90,6 +91,7 @@ pub(crate) async fn block_time(
         kind: ClaimKind::Block,
         service: interval,
         block: interval,
+        // Not looked at: a block takes all there is.
         quantity: 1,
         replaces: None,
     };

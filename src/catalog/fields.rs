@@ -1,4 +1,4 @@
-//! What only catalog bodies have: sets, hours, deposits, prices by level.
+//! What only catalog bodies have: sets, hours, deposits, prices by level, cancellation tiers.
 
 use std::borrow::Cow;
 
@@ -11,6 +11,7 @@ use utoipa::openapi::schema::{
 };
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
+use zhundian_domain::cancellation::{BadTiers, MAX_TIERS, MAX_UNTIL_MINUTES, Tier, Tiers};
 use zhundian_domain::pricing::MAX_PRICE_FEN;
 use zhundian_domain::time::{DAY_MINUTES, TICK_MINUTES};
 use zhundian_domain::working::{MAX_RANGES_PER_DAY, MinuteRange, Week};
@@ -322,6 +323,44 @@ impl ToSchema for LevelPrices {
     }
 }
 
+/// How long before the start a tier may end.
+pub type UntilMinutes = Int<0, MAX_UNTIL_MINUTES>;
+
+/// One tier of what comes back when an appointment is given up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CancellationTier {
+    /// It holds until so many minutes before the start, that minute included.
+    pub until_minutes_before: UntilMinutes,
+    /// What comes back of what was paid.
+    pub refund_percent: Int<0, 100>,
+}
+
+/// What comes back when an appointment is given up, the earliest tier first; after the last one nothing
+/// does.
+pub type Cancellation = List<CancellationTier, MAX_TIERS>;
+
+/// Tiers as rules keep them; `field` is where they stand in the body.
+///
+/// # Errors
+/// `tier_not_later` or `tier_not_less` at what is at fault in the second of two that are no scale.
+pub fn tiers(tiers: &Cancellation, field: &str) -> Answer<Tiers> {
+    let tier = |tier: &CancellationTier| Tier {
+        until_minutes_before: tier.until_minutes_before.get(),
+        refund_percent: tier.refund_percent.get(),
+    };
+    Tiers::new(tiers.0.iter().map(tier).collect()).map_err(|bad| match bad {
+        // Both limits are those of the types that were read.
+        BadTiers::TooMany | BadTiers::OutOfRange(_) => Problem::internal(bad),
+        BadTiers::NotOrdered(index) => {
+            Problem::from(Code::TierNotLater).at(format!("{field}[{index}].until_minutes_before"))
+        }
+        BadTiers::NotFalling(index) => {
+            Problem::from(Code::TierNotLess).at(format!("{field}[{index}].refund_percent"))
+        }
+    })
+}
+
 /// A range on the store's clock: `end` after `start`, at most 24 hours later; `26:00` is two in the
 /// morning of the next day.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -489,6 +528,40 @@ mod tests {
             [("[]", "out_of_range"), ("[1,1]", "duplicate_item"), ("[1,2,3,4]", "too_many_items")]
         {
             assert!(read(json).unwrap_err().to_string().contains(code), "{json}");
+        }
+    }
+
+    #[test]
+    fn tiers_are_a_scale() {
+        let read = |json: &str| {
+            let list: Cancellation =
+                serde_json::from_str(json).map_err(|error| error.to_string())?;
+            tiers(&list, "cancellation").map_err(|problem| {
+                let fault = &problem.document(true, "")["fields"][0];
+                format!("{} {}", fault["code"], fault["field"])
+            })
+        };
+        let whole = r#"[{"until_minutes_before":1440,"refund_percent":100},{"until_minutes_before":120,"refund_percent":50}]"#;
+        // What is stored, read and shown is what was sent.
+        assert_eq!(serde_json::to_string(&read(whole).unwrap()).unwrap(), whole);
+        assert_eq!(read("[]").unwrap().as_slice(), []);
+        let default = serde_json::to_string(&Tiers::default()).unwrap();
+        assert_eq!(read(&default).unwrap(), Tiers::default());
+        for (json, fault) in [
+            (whole.replace("120", "1440"), "tier_not_later cancellation[1].until_minutes_before"),
+            (whole.replace("50", "100"), "tier_not_less cancellation[1].refund_percent"),
+        ] {
+            assert_eq!(read(&json).unwrap_err().replace('"', ""), fault);
+        }
+        for (json, code) in [
+            (whole.replace("1440", "129601"), "out_of_range"),
+            (whole.replace("50", "101"), "out_of_range"),
+            (
+                format!("[{}]", [r#"{"until_minutes_before":1,"refund_percent":1}"#; 6].join(",")),
+                "too_many_items",
+            ),
+        ] {
+            assert!(read(&json).unwrap_err().contains(code), "{json}");
         }
     }
 

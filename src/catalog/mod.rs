@@ -6,7 +6,8 @@
 //!
 //! Where to start: `stores` for the pattern that services and technicians follow, `record` for what
 //! guards a change (a version, ids that must name something, an end that deletes nothing), `queries` for
-//! the SQL, among it [`ELIGIBLE`], the one rule of who does which service.
+//! the SQL, among it [`ELIGIBLE`], the one rule of who does which service, and [`cancellation`], the one of
+//! what comes back.
 
 mod fields;
 mod holidays;
@@ -23,7 +24,7 @@ use crate::auth::permission::Permission::{CatalogRead, CatalogWrite, ScheduleWri
 use crate::http::Routes;
 use crate::routes;
 
-pub use queries::ELIGIBLE;
+pub use queries::{ELIGIBLE, cancellation};
 pub use services::{Mode, Place};
 
 /// The catalog's routes.

@@ -16,18 +16,30 @@ pub const ELIGIBLE: &str = "(CASE
         WHERE known.technician_id = t.id AND known.skill = needed.skill))
     END)";
 
-// Records. A function of SQLite takes 32 arguments on D1, so the service's is made of two.
+/// The cancellation tiers that hold for a service in a store, given the SQL of the service's row and of
+/// the store's id: JSON text as it stands in `cancellation`; NULL, which is `Tiers::default()`, where
+/// neither says anything, and where there is no store and the service says nothing.
+#[must_use]
+pub fn cancellation(service: &str, store_id: &str) -> String {
+    format!(
+        "coalesce({service}.cancellation, (SELECT cancellation FROM store WHERE id = {store_id}))"
+    )
+}
+
+// Records. A function of SQLite takes 32 arguments on D1, so the service's is made of two; a patch
+// leaves out what is null, so what may be null stands in the first.
 
 const STORE: &str = "json_object('id', r.id, 'name', r.name, 'address', r.address,
     'latitude', r.latitude, 'longitude', r.longitude, 'phone', r.phone, 'time_zone', r.time_zone,
     'hours', json(r.hours), 'introduction', r.introduction, 'photos', json(r.photos),
-    'status', r.status, 'version', r.version)";
+    'cancellation', json(r.cancellation), 'status', r.status, 'version', r.version)";
 
 const SERVICE: &str = "json_patch(json_object('id', r.id, 'category', r.category, 'name', r.name,
     'description', r.description, 'steps', json(r.steps), 'photos', json(r.photos),
     'duration_minutes', r.duration_minutes, 'buffer_before_minutes', r.buffer_before_minutes,
     'buffer_after_minutes', r.buffer_after_minutes, 'price_fen', r.price_fen,
-    'level_prices', json(r.level_prices), 'deposit', json(r.deposit), 'max_per_day', r.max_per_day),
+    'level_prices', json(r.level_prices), 'deposit', json(r.deposit), 'max_per_day', r.max_per_day,
+    'cancellation', json(r.cancellation)),
   json_object('places', json(r.places), 'modes', json(r.modes),
     'min_notice_minutes', r.min_notice_minutes, 'max_days_ahead', r.max_days_ahead,
     'change_notice_minutes', r.change_notice_minutes, 'status', r.status, 'version', r.version,
@@ -266,15 +278,34 @@ pub fn stores_near(
     Statement::new(sql, params)
 }
 
-/// A customer's page of services.
+/// A service as customers see it, with the tiers that hold in the store that `store` is the SQL of.
+fn public_service(store: &str) -> String {
+    let cancellation = cancellation("r", store);
+    format!("json_set({SERVICE}, '$.cancellation', json({cancellation}))")
+}
+
+/// An active service, in one of its stores or in none.
+pub fn service(id: &Id, store: Option<&Id>) -> Statement {
+    let json = public_service("?2");
+    let sql = format!(
+        "SELECT {json} AS json FROM service AS r
+         WHERE r.id = ?1 AND r.status = 'active'
+           AND (?2 IS NULL OR EXISTS (SELECT 1 FROM service_store
+             WHERE service_id = r.id AND store_id = ?2))"
+    );
+    Statement::new(sql, vec![id.into(), store.into()])
+}
+
+/// A customer's page of services, in one store or in any.
 pub fn services(
     store: Option<&Id>,
     category: Option<&str>,
     after: (String, String, String),
     limit: i64,
 ) -> Statement {
+    let json = public_service("?1");
     let sql = format!(
-        "SELECT {SERVICE} AS json FROM service AS r
+        "SELECT {json} AS json FROM service AS r
          WHERE (r.category, r.name, r.id) > (?3, ?4, ?5) AND r.status = 'active'
            AND (?2 IS NULL OR r.category = ?2)
            AND (?1 IS NULL OR EXISTS (SELECT 1 FROM service_store
@@ -340,15 +371,16 @@ pub fn put_store(id: &Id, document: &str, pieces: &str, now: i64) -> Vec<Stateme
     vec![
         sql!(
             "INSERT INTO store (id, name, address, latitude, longitude, phone, time_zone, hours,
-               introduction, photos, status, created_at, updated_at)
+               introduction, photos, cancellation, status, created_at, updated_at)
              SELECT ?1, ?2 ->> 'name', ?2 ->> 'address', ?2 ->> 'latitude', ?2 ->> 'longitude',
                ?2 ->> 'phone', ?2 ->> 'time_zone', ?2 -> 'hours', ?2 ->> 'introduction',
-               ?2 -> 'photos', ?2 ->> 'status', ?3, ?3
+               ?2 -> 'photos', ?2 ->> 'cancellation', ?2 ->> 'status', ?3, ?3
              WHERE true
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address,
                latitude = excluded.latitude, longitude = excluded.longitude,
                phone = excluded.phone, hours = excluded.hours,
                introduction = excluded.introduction, photos = excluded.photos,
+               cancellation = excluded.cancellation,
                status = excluded.status, version = store.version + 1,
                updated_at = excluded.updated_at",
             id,
@@ -370,14 +402,14 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
         sql!(
             "INSERT INTO service (id, category, name, description, steps, photos, duration_minutes,
                buffer_before_minutes, buffer_after_minutes, price_fen, level_prices, deposit, places,
-               modes, min_notice_minutes, max_days_ahead, max_per_day, change_notice_minutes, status,
-               created_at, updated_at)
+               modes, min_notice_minutes, max_days_ahead, max_per_day, change_notice_minutes,
+               cancellation, status, created_at, updated_at)
              SELECT ?1, ?2 ->> 'category', ?2 ->> 'name', ?2 ->> 'description', ?2 -> 'steps',
                ?2 -> 'photos', ?2 ->> 'duration_minutes', ?2 ->> 'buffer_before_minutes',
                ?2 ->> 'buffer_after_minutes', ?2 ->> 'price_fen', ?2 -> 'level_prices',
                ?2 -> 'deposit', ?2 -> 'places', ?2 -> 'modes', ?2 ->> 'min_notice_minutes',
                ?2 ->> 'max_days_ahead', ?2 ->> 'max_per_day', ?2 ->> 'change_notice_minutes',
-               'active', ?3, ?3
+               ?2 ->> 'cancellation', 'active', ?3, ?3
              WHERE true
              ON CONFLICT (id) DO UPDATE SET category = excluded.category, name = excluded.name,
                description = excluded.description, steps = excluded.steps,
@@ -389,6 +421,7 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
                min_notice_minutes = excluded.min_notice_minutes,
                max_days_ahead = excluded.max_days_ahead, max_per_day = excluded.max_per_day,
                change_notice_minutes = excluded.change_notice_minutes,
+               cancellation = excluded.cancellation,
                version = service.version + 1, updated_at = excluded.updated_at",
             id,
             document,

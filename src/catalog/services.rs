@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::availability::{MAX_BUFFER_MINUTES, MAX_DAYS_AHEAD, MAX_SERVICE_MINUTES};
+use zhundian_domain::cancellation::Tiers;
 
-use super::fields::{Deposit, GridMinutes, LevelPrices, PhotoIds, Set, Skills};
+use super::fields::{
+    Cancellation, CancellationTier, Deposit, GridMinutes, LevelPrices, PhotoIds, Set, Skills, tiers,
+};
 use super::queries;
 use super::record::{
     self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
@@ -126,6 +129,10 @@ document! {
         /// Least minutes before the start for a member to cancel or move.
         #[serde(default = "Int::of::<120>")]
         change_notice_minutes: NoticeMinutes,
+        /// What comes back when a member cancels: the earliest tier first, each later and with less to
+        /// come back than the one before; nothing after the last one. The store's when it is null.
+        #[serde(default)]
+        cancellation: Option<Cancellation>,
         /// Where it is offered.
         stores: OfferedIn,
         /// What a technician must know; of no account when `technicians` names any.
@@ -153,6 +160,7 @@ impl NewService {
             let range = format!("1..{}", self.price_fen.get());
             return Err(Problem::from(Code::OutOfRange).with(range).at("deposit.fen"));
         }
+        let cancellation = self.cancellation.as_ref().map(|list| tiers(list, "cancellation"));
         let document = serde_json::json!({
             "category": self.category,
             "name": self.name,
@@ -171,6 +179,7 @@ impl NewService {
             "max_days_ahead": self.max_days_ahead,
             "max_per_day": self.max_per_day,
             "change_notice_minutes": self.change_notice_minutes,
+            "cancellation": cancellation.transpose()?,
             "stores": self.stores,
             "skills": self.skills,
             "technicians": self.technicians,
@@ -219,6 +228,9 @@ pub struct Service {
     pub max_per_day: Option<i64>,
     /// Least minutes before the start for a member to cancel or move.
     pub change_notice_minutes: i64,
+    /// What comes back when a member cancels; null when it is the store's.
+    #[schema(value_type = Option<Vec<CancellationTier>>)]
+    pub cancellation: Option<Tiers>,
     /// Where it is offered; stores that are retired are left out.
     pub stores: Vec<Id>,
     /// What a technician must know.
@@ -367,12 +379,17 @@ pub struct PublicService {
     pub max_days_ahead: i64,
     /// Least minutes before the start to cancel or move.
     pub change_notice_minutes: i64,
+    /// What comes back when it is cancelled: the earliest tier first; nothing after the last one. Null
+    /// when it is the store's, and no store was asked for.
+    #[schema(value_type = Option<Vec<CancellationTier>>)]
+    pub cancellation: Option<Tiers>,
     /// Where it is offered.
     pub stores: Vec<Id>,
 }
 
-impl From<Service> for PublicService {
-    fn from(it: Service) -> Self {
+impl PublicService {
+    /// A service as [`queries::services`] reads it: in a store, when one was asked for.
+    fn of(it: Service, store: Option<&Id>) -> Self {
         Self {
             id: it.id,
             category: it.category,
@@ -389,6 +406,8 @@ impl From<Service> for PublicService {
             min_notice_minutes: it.min_notice_minutes,
             max_days_ahead: it.max_days_ahead,
             change_notice_minutes: it.change_notice_minutes,
+            // Where neither says anything, everything comes back.
+            cancellation: it.cancellation.or_else(|| store.map(|_| Tiers::default())),
             stores: it.stores,
         }
     }
@@ -432,21 +451,36 @@ pub async fn list(
     let after = after(query.cursor.as_ref())?;
     let statement = queries::services(query.store_id.as_ref(), category, after, limit + 1);
     let services = ctx.db()?.read(vec![statement]).await?.all::<Service>(0)?;
-    let services = services.into_iter().map(PublicService::from).collect();
+    let store = query.store_id.as_ref();
+    let services = services.into_iter().map(|it| PublicService::of(it, store)).collect();
     let key = |it: &PublicService| (it.category.clone(), it.name.clone(), it.id.clone());
     Ok(Json(Page::of(services, limit as u32, key)))
+}
+
+/// In which store a service is looked at.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct InStore {
+    /// As it is offered in this store.
+    #[serde(default)]
+    #[param(inline)]
+    store_id: Option<Id>,
 }
 
 /// A service
 #[utoipa::path(
     get, path = "/api/v1/services/{id}", tag = "catalog", operation_id = "get_service",
-    params(("id" = Id, Path, description = "The service")),
+    params(("id" = Id, Path, description = "The service"), InStore),
     responses((status = 200, description = "As it is", body = PublicService)),
 )]
-pub async fn get(ctx: Ctx, PathId(id): PathId) -> Answer<Json<PublicService>> {
-    let service: Service = record::load(&ctx, &id).await?;
-    if service.is_retired() {
-        return Err(Code::NotFound.into());
-    }
-    Ok(Json(service.into()))
+pub async fn get(
+    ctx: Ctx,
+    PathId(id): PathId,
+    Query(query): Query<InStore>,
+) -> Answer<Json<PublicService>> {
+    let store = query.store_id.as_ref();
+    let service = ctx.db()?.first(queries::service(&id, store)).await?;
+    let service = service.ok_or(Code::NotFound)?;
+    Ok(Json(PublicService::of(service, store)))
 }

@@ -3,9 +3,10 @@
 use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::time::date_at;
 
-use super::fields::{ContactPhone, PhotoIds, WeekHours};
+use super::fields::{Cancellation, CancellationTier, ContactPhone, PhotoIds, WeekHours, tiers};
 use super::holidays::Holiday;
 use super::record::{
     self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
@@ -74,6 +75,11 @@ document! {
         /// In several lines.
         #[serde(default)]
         introduction: LongText,
+        /// What comes back when a member cancels an appointment, for services that do not say it
+        /// themselves: the earliest tier first, each later and with less to come back than the one
+        /// before; nothing after the last one. Everything until the start when it is null.
+        #[serde(default)]
+        cancellation: Option<Cancellation>,
         /// Whether it takes bookings.
         #[serde(default)]
         status: OpenOrClosed,
@@ -86,6 +92,7 @@ impl NewStore {
     }
 
     fn statements(&self, ctx: &Ctx, id: &Id) -> Answer<Vec<crate::d1::Statement>> {
+        let cancellation = self.cancellation.as_ref().map(|list| tiers(list, "cancellation"));
         let document = serde_json::json!({
             "name": self.name,
             "address": self.address,
@@ -96,6 +103,7 @@ impl NewStore {
             "hours": self.hours.week("hours")?,
             "photos": self.photos,
             "introduction": self.introduction,
+            "cancellation": cancellation.transpose()?,
             "status": self.status,
         });
         let pieces = near::bigrams_json(&[self.name.as_str(), self.address.as_str()]);
@@ -127,6 +135,9 @@ pub struct Store {
     pub introduction: String,
     /// Ids of photos.
     pub photos: Vec<Id>,
+    /// What comes back when a member cancels; null when nothing is said: everything until the start.
+    #[schema(value_type = Option<Vec<CancellationTier>>)]
+    pub cancellation: Option<Tiers>,
     /// Whether it takes bookings.
     pub status: StoreStatus,
     /// Grows with each change.
@@ -276,6 +287,10 @@ pub struct PublicStore {
     pub introduction: String,
     /// Ids of photos.
     pub photos: Vec<Id>,
+    /// What comes back when an appointment is cancelled, of services that do not say it themselves: the
+    /// earliest tier first; nothing after the last one.
+    #[schema(value_type = Vec<CancellationTier>)]
+    pub cancellation: Tiers,
     /// Whether it takes bookings.
     pub status: StoreStatus,
     /// From the point that was asked for.
@@ -299,6 +314,7 @@ impl From<Store> for PublicStore {
             hours: store.hours,
             introduction: store.introduction,
             photos: store.photos,
+            cancellation: store.cancellation.unwrap_or_default(),
             status: store.status,
             distance_m: None,
             holidays: None,

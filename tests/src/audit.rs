@@ -92,6 +92,11 @@ impl Claim {
     fn block(&self) -> (i64, i64) {
         (self.times[2], self.times[3])
     }
+
+    /// What it takes of a calendar that carries so much: blocked time is as large as the calendar.
+    fn units(&self, capacity: i64) -> i64 {
+        if self.kind == "block" { capacity } else { self.quantity }
+    }
 }
 
 struct Reader {
@@ -173,8 +178,8 @@ impl Reader {
         self.capacity.get(calendar).copied().unwrap_or(1)
     }
 
-    /// I1: no instant carries more than its calendar's capacity. A move and what it replaces are one
-    /// appointment where they overlap.
+    /// I1: no instant carries more than its calendar's capacity, all of which a block takes. A move and
+    /// what it replaces are one appointment where they overlap.
     fn capacities(&mut self) {
         for row in &self.technicians {
             let calendar = format!("technician:{}", text(row, "id"));
@@ -189,6 +194,7 @@ impl Reader {
         }
         let mut off = Vec::new();
         for (calendar, claims) in by_calendar {
+            let most = self.capacity(calendar);
             let mut load: BTreeMap<i64, i64> = BTreeMap::new();
             for claim in &claims {
                 let (from, until) = claim.block();
@@ -196,11 +202,10 @@ impl Reader {
                 for tick in (from..until).step_by(usize::try_from(TICK).expect("small")) {
                     let shared = old
                         .filter(|old| old.block().0 <= tick && tick < old.block().1)
-                        .map_or(0, |old| old.quantity.min(claim.quantity));
-                    *load.entry(tick).or_default() += claim.quantity - shared;
+                        .map_or(0, |old| old.units(most).min(claim.units(most)));
+                    *load.entry(tick).or_default() += claim.units(most) - shared;
                 }
             }
-            let most = self.capacity(calendar);
             for (tick, load) in load.into_iter().filter(|(_, load)| *load > most) {
                 off.push(format!("I1 {calendar}: {load} of {most} at {}", at(tick)));
             }
@@ -379,7 +384,7 @@ impl Reader {
                     let (from, until) = claim.block();
                     for tick in (from..until).step_by(usize::try_from(TICK).expect("small")) {
                         match claim.state.as_str() {
-                            "confirmed" => *taken.entry(tick).or_default() += claim.quantity,
+                            "confirmed" => *taken.entry(tick).or_default() += claim.units(most),
                             "held" => drop(unclear.insert(tick)),
                             _ => {}
                         }
@@ -489,6 +494,24 @@ mod tests {
         }
     }
 
+    /// The technician takes three at a time, so that the one appointment leaves everything free.
+    fn of_three(world: &mut Reader) {
+        world.capacity.insert("technician:t".into(), 3);
+        world.technicians[0]["capacity"] = 3.into();
+        world.days[TOUCHED]["free"] = "f".repeat(72).into();
+    }
+
+    /// Staff have blocked two ticks; the answer that told so is there, too.
+    fn blocked(world: &mut Reader, start: i64) {
+        let end = start + 2 * TICK;
+        let times = [start, end, start, end];
+        world.claims.push(Claim { times, kind: "block".into(), ..claim("k", start, "confirmed") });
+        world.blocks.push(json!({
+            "id": "k", "technician_id": "t", "status": "live", "start_at": start, "end_at": end,
+        }));
+        world.answers.push(json!({"key": "k3", "status": 201, "response": r#"{"id":"k"}"#}));
+    }
+
     #[test]
     fn what_is_whole_passes_and_whatever_is_broken_is_found() {
         type Break = fn(&mut Reader);
@@ -506,6 +529,24 @@ mod tests {
             }),
             ("capacity 2, D1 says 1", |world| {
                 world.capacity.insert("technician:t".into(), 2);
+            }),
+            // Three at a time: another beside the one, and time blocked, which is full for everybody.
+            ("", |world| {
+                of_three(world);
+                world.claims.push(claim("x", START, "held"));
+            }),
+            ("", |world| {
+                of_three(world);
+                blocked(world, START + 2 * TICK);
+                world.days[TOUCHED]["free"] = format!("f3{}", "f".repeat(70)).into();
+            }),
+            ("I1 ", |world| {
+                of_three(world);
+                blocked(world, START);
+            }),
+            ("2 ticks are projected wrong", |world| {
+                of_three(world);
+                blocked(world, START + 2 * TICK);
             }),
             ("its claim c is held", |world| world.claims[1].state = "held".into()),
             ("no claim c", |world| drop(world.claims.pop())),

@@ -262,6 +262,8 @@ fn cases(s: &Scene) -> Vec<Case> {
     let large = |bytes: usize| format!("{{\"note\":\"{}\"}}", "x".repeat(bytes));
     let sixty_five = "字".repeat(65);
     let many_photos: Vec<String> = (0..21).map(|n| format!("{n:032x}")).collect();
+    let tier = |minutes: i64, percent: i64| json!({"until_minutes_before": minutes, "refund_percent": percent});
+    let six_tiers: Vec<Value> = (0..6).map(|n| tier(600 - 60 * n, 100 - 10 * n)).collect();
     let many_steps: Vec<Value> = (0..21).map(|_| json!({"name": "步", "minutes": 5})).collect();
 
     vec![
@@ -289,6 +291,14 @@ fn cases(s: &Scene) -> Vec<Case> {
         s.store("hours", json!({"monday": {}})).wanted(422, "wrong_type", "hours.monday"),
         s.store("hours", json!({"monday": ["10:00-22:00"]}))
             .wanted(422, "wrong_type", "hours.monday[0]"),
+        s.store("cancellation", "none").wanted(422, "wrong_type", "cancellation"),
+        s.service("cancellation", tier(60, 50)).wanted(422, "wrong_type", "cancellation"),
+        s.service("cancellation", json!([[60, 50]])).wanted(422, "wrong_type", "cancellation[0]"),
+        s.service("cancellation", json!([tier(60, 50), null])).wanted(422, "wrong_type", "cancellation[1]"),
+        s.store("cancellation", json!([{"until_minutes_before": "60", "refund_percent": 50}]))
+            .wanted(422, "wrong_type", "cancellation[0].until_minutes_before"),
+        s.store("cancellation", json!([{"until_minutes_before": 60, "refund_percent": 12.5}]))
+            .wanted(422, "wrong_type", "cancellation[0].refund_percent"),
         s.service("modes", "direct").wanted(422, "wrong_type", "modes"),
         s.service("steps", json!([{"name": "步", "minutes": "5"}]))
             .wanted(422, "wrong_type", "steps[0].minutes"),
@@ -316,6 +326,12 @@ fn cases(s: &Scene) -> Vec<Case> {
         s.service("deposit", json!({"kind": "none", "no": 1})).wanted(422, "unknown_field", "deposit.no"),
         s.service("deposit", json!({"kind": "fixed"})).wanted(422, "missing_field", "deposit"),
         s.service("deposit", json!({"fen": 1})).wanted(422, "missing_field", "deposit.kind"),
+        s.service("cancellation", json!([{"until_minutes_before": 60}]))
+            .wanted(422, "missing_field", "cancellation[0].refund_percent"),
+        s.store("cancellation", json!([{"until_minutes_before": 60, "refund_percent": 50, "fee_fen": 1}]))
+            .wanted(422, "unknown_field", "cancellation[0].fee_fen"),
+        get(&nobody, &format!("/api/v1/services/{}?store=1", s.shop.service))
+            .wanted(422, "unknown_field", "store"),
         s.availability("+colour=red").wanted(422, "unknown_field", "colour"),
         get(&s.owner, "/api/v1/admin/stores?page=2").wanted(422, "unknown_field", "page"),
         s.booking_text("a store twice", cut(&store_id, &format!("{store_id},{store_id}")))
@@ -407,6 +423,22 @@ fn cases(s: &Scene) -> Vec<Case> {
         s.service("deposit", json!({"kind": "percent", "percent": 101}))
             .wanted(422, "out_of_range", "deposit.percent"),
         s.service("deposit", json!({"kind": "fixed", "fen": 101})).wanted(422, "out_of_range", "deposit.fen"),
+        s.store("cancellation", json!([tier(-1, 50)]))
+            .wanted(422, "out_of_range", "cancellation[0].until_minutes_before"),
+        s.service("cancellation", json!([tier(60, 50), tier(129_601, 20)]))
+            .wanted(422, "out_of_range", "cancellation[1].until_minutes_before"),
+        s.service("cancellation", json!([tier(60, 101)]))
+            .wanted(422, "out_of_range", "cancellation[0].refund_percent"),
+        s.store("cancellation", json!([tier(60, -1)]))
+            .wanted(422, "out_of_range", "cancellation[0].refund_percent"),
+        s.store("cancellation", json!([tier(60, 100), tier(1440, 50)]))
+            .wanted(422, "tier_not_later", "cancellation[1].until_minutes_before"),
+        s.service("cancellation", json!([tier(1440, 100), tier(120, 50), tier(120, 20)]))
+            .wanted(422, "tier_not_later", "cancellation[2].until_minutes_before"),
+        s.store("cancellation", json!([tier(1440, 50), tier(60, 50)]))
+            .wanted(422, "tier_not_less", "cancellation[1].refund_percent"),
+        s.service("cancellation", json!([tier(1440, 50), tier(60, 100)]))
+            .wanted(422, "tier_not_less", "cancellation[1].refund_percent"),
         s.store("latitude", 90.1).wanted(422, "out_of_range", "latitude"),
         get(&nobody, "/api/v1/stores?limit=101").wanted(422, "out_of_range", "limit"),
         get(&nobody, "/api/v1/stores?limit=0").wanted(422, "out_of_range", "limit"),
@@ -420,6 +452,8 @@ fn cases(s: &Scene) -> Vec<Case> {
         s.service("deposit", json!({"kind": "half"})).wanted(422, "unknown_value", "deposit.kind"),
         get(&s.member, "/api/v1/orders?status=lost").wanted(422, "unknown_value", "status"),
         s.store("photos", many_photos).wanted(422, "too_many_items", "photos"),
+        s.store("cancellation", six_tiers.clone()).wanted(422, "too_many_items", "cancellation"),
+        s.service("cancellation", six_tiers).wanted(422, "too_many_items", "cancellation"),
         s.service("steps", many_steps).wanted(422, "too_many_items", "steps"),
         s.service("stores", json!([])).wanted(422, "out_of_range", "stores"),
         s.service("modes", json!(["direct", "direct"])).wanted(422, "duplicate_item", "modes"),
@@ -467,6 +501,10 @@ fn cases(s: &Scene) -> Vec<Case> {
         get(&nobody, "/api/v1/stores/..%2f..%2fhealthz").wanted(404, "not_found", ""),
         get(&nobody, &format!("/api/v1/stores/{}", "f".repeat(5000))).wanted(404, "not_found", ""),
         get(&nobody, &format!("/api/v1/services/{}", s.retired_service)).wanted(404, "not_found", ""),
+        get(&nobody, &format!("/api/v1/services/{}?store_id={}", s.shop.service, s.berlin.store))
+            .wanted(404, "not_found", ""),
+        get(&nobody, &format!("/api/v1/services/{}?store_id=1", s.shop.service))
+            .wanted(422, "invalid_id", "store_id"),
 
         // Who asks.
         case("no token", &nobody, Method::POST, BOOKINGS, good.clone()).wanted(401, "sign_in_required", ""),

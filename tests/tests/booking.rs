@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use zhundian_tests::audit::Audit;
 use zhundian_tests::world::{date, some_phone};
 use zhundian_tests::{
     Api, Call, Hours, Reply, Shop, Slot, Stack, at_once, count, eventually, now_ms, random,
@@ -649,6 +650,48 @@ async fn staff_block_time_by_the_same_claim() {
     let calls = (0..6).map(|_| block(&owner, two, "15:00", "16:00"));
     let replies = at_once(calls).await;
     assert_eq!((count(&replies, 201), count(&replies, 409)), (1, 5));
+}
+
+#[tokio::test]
+async fn blocked_time_is_closed_to_all_three() {
+    let stack = Stack::start().await;
+    let owner = stack.owner().await;
+    let shop = stack.shop(1, Hours::Day).await;
+    let who = &shop.technicians[0];
+    let carries = async |capacity: u16, version: i64| {
+        let body = json!({"version": version, "name": "几人", "stores": [shop.store], "capacity": capacity});
+        owner.put(format!("/api/v1/admin/technicians/{who}"), body).await.check(200);
+    };
+    carries(3, 1).await;
+    let member = stack.some_member().await;
+    let block = |from: &str, until: &str| {
+        let body = json!({"store_id": shop.store, "start_at": at(1, from), "end_at": at(1, until)});
+        owner.post(format!("/api/v1/staff/technicians/{who}/blocks"), body).idempotent()
+    };
+    // One appointment of three is one too many for a block, and one block for another.
+    shop.book(&member, None, &at(1, "12:00")).await.check(201);
+    block("12:55", "14:00").await.refused(409, "slot_taken");
+    let blocked = block("13:00", "14:00").await.expect(201);
+    block("13:30", "14:30").await.refused(409, "slot_taken");
+    let closed = async || {
+        shop.book(&member, None, &at(1, "13:30")).await.refused(409, "slot_taken");
+        offered(&shop, &member, who, &at(1, "12:05"), false).await;
+        offered(&shop, &member, who, &at(1, "13:55"), false).await;
+        offered(&shop, &member, who, &at(1, "12:00"), true).await;
+        offered(&shop, &member, who, &at(1, "14:00"), true).await;
+    };
+    closed().await;
+    carries(5, 2).await;
+    closed().await;
+    // The Worker's audit finds it as it should be, and so does ours.
+    let _ = stack.run_cron("*/5 * * * *").await;
+    closed().await;
+    let audit = Audit::of(&stack, &[(&shop, Hours::Day)]);
+    audit.check();
+    assert_eq!(audit.drift, [].into());
+    stack.restart_worker().await;
+    owner.delete(format!("/api/v1/staff/blocks/{}", blocked.text("/id"))).await.check(204);
+    offered(&shop, &member, who, &at(1, "13:30"), true).await;
 }
 
 #[tokio::test]

@@ -392,6 +392,95 @@ async fn customers_see_what_they_look_at_before_they_choose() {
 }
 
 #[tokio::test]
+async fn customers_see_what_comes_back_before_they_book() {
+    let stack = Stack::shared().await;
+    let (owner, api) = (stack.owner().await, stack.api());
+    let tier = |minutes: i64, percent: i64| json!({"until_minutes_before": minutes, "refund_percent": percent});
+    let everything = json!([tier(0, 100)]);
+    let usual = json!([tier(1440, 100), tier(120, 50)]);
+    let strict = json!([tier(129_600, 90), tier(4320, 50), tier(60, 20), tier(5, 1), tier(0, 0)]);
+    // Two stores and a service of both.
+    let shop = stack.shop(0, Hours::Day).await;
+    let other = stack.shop(0, Hours::Day).await.store;
+    let stores = json!({"stores": [shop.store, other]});
+    put(&owner, "services", &shop.service, stores).await.check(200);
+
+    let of_store = async |id: &str| {
+        let one = api.get(format!("/api/v1/stores/{id}")).await.expect(200);
+        one.body["cancellation"].clone()
+    };
+    // The one and the same in the list are the same.
+    let of_service = async |store: Option<&str>| {
+        let (query, and) = match store {
+            Some(id) => (format!("?store_id={id}"), format!("&store_id={id}")),
+            None => Default::default(),
+        };
+        let one = api.get(format!("/api/v1/services/{}{query}", shop.service)).await.expect(200);
+        // In a list of all services it may stand on any page; in one store's it is the only one.
+        if store.is_some() {
+            let listed = api.get(format!("/api/v1/services?limit=100{and}")).await.expect(200);
+            let items = listed.body["items"].as_array().expect("items");
+            let same = items.iter().find(|item| item["id"] == shop.service.as_str());
+            assert_eq!(same.expect("it is listed"), &one.body);
+        }
+        one.body["cancellation"].clone()
+    };
+    let seen = async || {
+        [
+            of_service(Some(&shop.store)).await,
+            of_service(Some(&other)).await,
+            of_service(None).await,
+        ]
+    };
+    let set = async |kind: &str, id: &str, tiers: &Value| {
+        let done = put(&owner, kind, id, json!({"cancellation": tiers})).await.expect(200);
+        assert_eq!(done.body["cancellation"], *tiers);
+        let kept = owner.get(format!("/api/v1/admin/{kind}/{id}")).await.expect(200);
+        assert_eq!(kept.body, done.body);
+    };
+
+    // Nobody has said anything.
+    let admin = owner.get(format!("/api/v1/admin/services/{}", shop.service)).await.expect(200);
+    assert!(admin.body["cancellation"].is_null() && admin.body.get("cancellation").is_some());
+    assert_eq!(of_store(&shop.store).await, everything);
+    assert_eq!(seen().await, [everything.clone(), everything.clone(), Value::Null]);
+    // One store has.
+    set("stores", &shop.store, &usual).await;
+    assert_eq!(
+        (of_store(&shop.store).await, of_store(&other).await),
+        (usual.clone(), everything.clone())
+    );
+    assert_eq!(seen().await, [usual.clone(), everything.clone(), Value::Null]);
+    // The service has, and that is what holds; also when it is that nothing ever comes back.
+    for tiers in [&strict, &json!([])] {
+        set("services", &shop.service, tiers).await;
+        assert_eq!(seen().await, [tiers.clone(), tiers.clone(), tiers.clone()]);
+    }
+    assert_eq!(of_store(&shop.store).await, usual);
+    // What is left out of a change is taken away, as everywhere.
+    let mut body = document(&owner, "services", &shop.service).await;
+    body.as_object_mut().expect("fields").remove("cancellation");
+    let path = format!("/api/v1/admin/services/{}", shop.service);
+    let done = owner.put(path, body).await.expect(200);
+    assert!(done.body["cancellation"].is_null());
+    set("stores", &shop.store, &Value::Null).await;
+    set("stores", &other, &json!([])).await;
+    assert_eq!(seen().await, [everything, json!([]), Value::Null]);
+
+    // From the start as well.
+    let born = stack.shop_with(0, Hours::Day, json!({"cancellation": usual})).await;
+    let path = format!("/api/v1/services/{}", born.service);
+    assert_eq!(api.get(path).await.expect(200).body["cancellation"], usual);
+    let store = json!({
+        "name": "退改店", "address": "路 1 号", "latitude": 31.2, "longitude": 121.4,
+        "phone": some_phone(), "hours": {}, "cancellation": strict,
+    });
+    let store = owner.post("/api/v1/admin/stores", store).await.expect(201);
+    assert_eq!(store.body["cancellation"], strict);
+    assert_eq!(of_store(store.text("/id")).await, strict);
+}
+
+#[tokio::test]
 async fn availability_follows_working_windows_at_once() {
     let stack = Stack::shared().await;
     let owner = stack.owner().await;
