@@ -8,9 +8,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use worker::Env;
+use zhundian_providers::alipay::{App as Alipay, Verification};
+use zhundian_providers::crypto::{AeadKey, PrivateKey, PublicKey};
 use zhundian_providers::phone::Phone;
 use zhundian_providers::sms::tencent::TencentSms;
 use zhundian_providers::wechat::MiniProgram;
+use zhundian_providers::wechat_pay::{Merchant, VerificationKeys};
 
 use crate::auth::token::Keys;
 
@@ -32,7 +35,18 @@ pub struct Config {
     pub proxy_secret: Option<String>,
     /// Where calendar objects are created: a location hint of Durable Objects.
     pub calendar_location: String,
+    /// WeChat Pay, when the merchant uses it.
+    pub wechat_pay: Option<Merchant>,
+    /// Alipay, when the merchant uses it.
+    pub alipay: Option<Alipay>,
+    /// The Worker's own address, to which payment services send their notices.
+    pub public_url: String,
+    /// How long a time is held for payment, in minutes: [`HOLD_MINUTES`].
+    pub hold_minutes: i64,
 }
+
+/// Fewest and most minutes that a time is held for payment, and what holds when nothing is said.
+pub const HOLD_MINUTES: (i64, i64, i64) = (5, 60, 15);
 
 /// Variables and secrets that must be there.
 pub const REQUIRED: &[&str] = &[
@@ -93,6 +107,13 @@ impl Config {
             }
             Ok(url.trim_end_matches('/').to_owned())
         };
+        let wechat_pay = wechat_pay(&read, &base_url)?;
+        let alipay = alipay(&read, &base_url)?;
+        let public_url = match (&wechat_pay, &alipay) {
+            (None, None) => String::new(),
+            _ if get("PUBLIC_URL").is_empty() => return Err("PUBLIC_URL is missing".into()),
+            _ => base_url("PUBLIC_URL")?,
+        };
         let owner_phone =
             Phone::parse(&get("OWNER_PHONE")).map_err(|_| "OWNER_PHONE is no mobile number")?;
         Ok(Self {
@@ -115,8 +136,97 @@ impl Config {
             owner_phone,
             proxy_secret: read("PROXY_SECRET"),
             calendar_location: read("CALENDAR_LOCATION").unwrap_or_else(|| "apac-ne".into()),
+            wechat_pay,
+            alipay,
+            public_url,
+            hold_minutes: hold_minutes(&read)?,
         })
     }
+}
+
+type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
+type BaseUrl<'a> = &'a dyn Fn(&str) -> Result<String, String>;
+
+fn need(read: Read, name: &str) -> Result<String, String> {
+    read(name).ok_or_else(|| format!("{name} is missing"))
+}
+
+fn private_key(read: Read, name: &str) -> Result<PrivateKey, String> {
+    PrivateKey::parse(&need(read, name)?).map_err(|why| format!("{name}: {why}"))
+}
+
+/// `name:key,name:key`: keys by the names that a provider calls them.
+fn named_keys(read: Read, name: &str) -> Result<Vec<(String, PublicKey)>, String> {
+    need(read, name)?
+        .split(',')
+        .map(|one| {
+            let (serial, key) =
+                one.split_once(':').ok_or_else(|| format!("{name} is not name:key,name:key"))?;
+            let key = PublicKey::parse(key).map_err(|why| format!("{name}: {why}"))?;
+            Ok((serial.trim().to_owned(), key))
+        })
+        .collect()
+}
+
+/// WeChat Pay is on when it has a merchant number, and then all of it must be there.
+fn wechat_pay(read: Read, base_url: BaseUrl) -> Result<Option<Merchant>, String> {
+    let Some(mchid) = read("WECHAT_PAY_MCHID") else { return Ok(None) };
+    need(read, "WECHAT_PAY_BASE_URL")?;
+    let fallback_base_url = match read("WECHAT_PAY_FALLBACK_URL") {
+        Some(_) => Some(base_url("WECHAT_PAY_FALLBACK_URL")?),
+        None => None,
+    };
+    let mut verification_keys = VerificationKeys::new();
+    if read("WECHAT_PAY_KEYS").is_some() {
+        for (serial, key) in named_keys(read, "WECHAT_PAY_KEYS")? {
+            verification_keys.insert(serial, key);
+        }
+    }
+    let api_v3_key = AeadKey::new(need(read, "WECHAT_PAY_API_V3_KEY")?.as_bytes())
+        .map_err(|why| format!("WECHAT_PAY_API_V3_KEY: {why}"))?;
+    Ok(Some(Merchant {
+        base_url: base_url("WECHAT_PAY_BASE_URL")?,
+        fallback_base_url,
+        appid: need(read, "WECHAT_APPID")?,
+        mchid,
+        serial_no: need(read, "WECHAT_PAY_SERIAL")?,
+        private_key: private_key(read, "WECHAT_PAY_PRIVATE_KEY")?,
+        api_v3_key,
+        verification_keys,
+    }))
+}
+
+/// Alipay is on when it has an app, and then all of it must be there.
+fn alipay(read: Read, base_url: BaseUrl) -> Result<Option<Alipay>, String> {
+    let Some(app_id) = read("ALIPAY_APP_ID") else { return Ok(None) };
+    need(read, "ALIPAY_BASE_URL")?;
+    let verification = match read("ALIPAY_APP_CERT_SN") {
+        Some(app_cert_sn) => Verification::Certificates {
+            app_cert_sn,
+            alipay_root_cert_sn: need(read, "ALIPAY_ROOT_CERT_SN")?,
+            alipay: named_keys(read, "ALIPAY_KEYS")?,
+        },
+        None => Verification::Key(
+            PublicKey::parse(&need(read, "ALIPAY_KEYS")?)
+                .map_err(|why| format!("ALIPAY_KEYS: {why}"))?,
+        ),
+    };
+    Ok(Some(Alipay {
+        gateway_url: base_url("ALIPAY_BASE_URL")?,
+        app_id,
+        seller_id: need(read, "ALIPAY_SELLER_ID")?,
+        private_key: private_key(read, "ALIPAY_PRIVATE_KEY")?,
+        verification,
+    }))
+}
+
+fn hold_minutes(read: Read) -> Result<i64, String> {
+    let (least, most, standard) = HOLD_MINUTES;
+    let Some(text) = read("HOLD_MINUTES") else { return Ok(standard) };
+    text.parse()
+        .ok()
+        .filter(|minutes| (least..=most).contains(minutes))
+        .ok_or_else(|| format!("HOLD_MINUTES is not {least} to {most}"))
 }
 
 /// An https address whose host is a name, and not this machine's.
@@ -138,7 +248,8 @@ mod tests {
             "TOKEN_KEYS" => format!("k1:{}", "A".repeat(43)),
             "OWNER_PHONE" => "13800000000".into(),
             name if name.ends_with("_URL") => "https://api.example.com".into(),
-            "PROXY_SECRET" | "CALENDAR_LOCATION" | "SMS_REGION" => return None,
+            "PROXY_SECRET" | "CALENDAR_LOCATION" | "SMS_REGION" | "HOLD_MINUTES"
+            | "WECHAT_PAY_MCHID" | "ALIPAY_APP_ID" => return None,
             _ => "x".into(),
         })
     }

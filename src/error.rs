@@ -134,6 +134,14 @@ codes! {
     PaymentNotOffered = "payment_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能这样付款", "This service cannot be paid for in this way.";
     OrderNotChangeable = "order_not_changeable", CONFLICT, "订单当前状态不能这样操作", "The order's state does not allow this.";
     TooLate = "too_late", CONFLICT, "离开始时间太近,请联系门店", "It is too late for this; please call the store.";
+    OrderPaid = "order_paid", CONFLICT, "订单已支付", "The order is paid.";
+    PaymentExpired = "payment_expired", CONFLICT, "支付时间已过,请重新预约", "The time to pay is over; book again.";
+    PaymentInProgress = "payment_in_progress", CONFLICT, "另一笔支付正在进行,请稍后再试", "Another payment is under way; try again in a moment.";
+    PaymentUnavailable = "payment_unavailable", SERVICE_UNAVAILABLE, "支付暂时没有响应,请稍后再试", "The payment service does not answer right now; try again later.";
+    RefundTooLarge = "refund_too_large", UNPROCESSABLE_ENTITY, "退款超过已付金额,最多 {} 分", "More than was paid: {} fen at most.";
+    SettleTooLarge = "settle_too_large", UNPROCESSABLE_ENTITY, "收款超过待付金额,还差 {} 分", "More than remains to be paid: {} fen at most.";
+    NoticeNotVerified = "notice_not_verified", UNAUTHORIZED, "通知验签失败", "The notice is not verified.";
+    NoticeMismatch = "notice_mismatch", UNPROCESSABLE_ENTITY, "通知与订单不符", "The notice does not fit a payment of ours.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
 
     // Ours.
@@ -269,6 +277,7 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("member_active", Code::InvalidToken),
     ("daily_limit", Code::DailyLimitReached),
     ("order_version", Code::OrderChanged),
+    ("account_balance", Code::OrderChanged),
     ("staff_phone", Code::StaffPhoneTaken),
     ("member_phone", Code::PhoneTaken),
     ("last_owner", Code::LastOwner),

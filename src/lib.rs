@@ -19,6 +19,7 @@ pub mod member;
 pub mod operations;
 pub mod order;
 pub mod outbox;
+pub mod payment;
 pub mod staff;
 
 pub use zhundian_durable_objects::Calendar;

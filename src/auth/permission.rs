@@ -34,6 +34,10 @@ permissions! {
     CatalogWrite = "catalog.write": "Change stores, services, technicians and photos.";
     StaffRead = "staff.read": "See staff and their grants.";
     StaffWrite = "staff.write": "Make and change staff.";
+    PaymentRead = "payment.read": "See payments and refunds.";
+    PaymentTake = "payment.take": "Take what is due at the counter.";
+    PaymentRefund = "payment.refund": "Give money back.";
+    PaymentReconcile = "payment.reconcile": "See and resolve differences, retry what was given up.";
     OperationsRead = "operations.read": "See jobs, the outbox and drift.";
 }
 
@@ -68,6 +72,8 @@ impl Role {
                     | P::CalendarBlock
                     | P::MemberRead
                     | P::CatalogRead
+                    | P::PaymentRead
+                    | P::PaymentTake
             ),
             Self::Technician => matches!(permission, P::BookingReadOwn | P::CalendarBlockOwn),
         }

@@ -122,6 +122,7 @@ pub(crate) async fn block_time(
         spec: spec.clone(),
         written,
         order_id: None,
+        paid: false,
     };
     let row = outbox::Row::new(&ctx, message)?;
     let statements = vec![queries::insert_block(

@@ -17,7 +17,8 @@ use chrono::NaiveDate;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use zhundian_domain::calendar::{ClaimKind, ClaimSpec, Refusal};
+use zhundian_domain::calendar::{ClaimKind, ClaimSpec, ClaimState, Refusal};
+use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::pricing::DepositRule;
 use zhundian_domain::time::{Tick, date_at};
 use zhundian_durable_objects::calls::ProjectedDay;
@@ -226,15 +227,14 @@ async fn book(
         let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
         (customer.name, customer.phone) = (known.name, known.phone);
     }
-    check_terms(&offer, &wish, by_staff)?;
+    check_terms(ctx, &offer, &wish, by_staff)?;
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
-    let (held, index) =
-        match hold_one(ctx, &offer, &operator, start, date, wish.technician_id.is_some()).await? {
-            Ok(held) => held,
-            Err(refused) => return Err(refused.problem(ctx, &offer, start, date, by_staff)),
-        };
+    let (held, index) = match hold_one(ctx, &offer, &operator, start, date, &wish).await? {
+        Ok(held) => held,
+        Err(refused) => return Err(refused.problem(ctx, &offer, start, date, by_staff)),
+    };
     let technician =
         offer.technicians.get(index).ok_or_else(|| Problem::internal("no technician"))?;
 
@@ -245,6 +245,7 @@ async fn book(
         technician,
         held: &held,
         date,
+        payment: wish.payment,
         actor: &actor,
         customer: &customer,
         note: &note,
@@ -263,7 +264,7 @@ pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
     (from, from.checked_add_days(chrono::Days::new(3)).unwrap_or(date))
 }
 
-fn check_terms(offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
+fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
     offer.require_open()?;
     // The other modes are booked in other ways; staff may book any service for a customer.
     let direct = wish.mode == Mode::Direct && offer.service.modes.contains(&Mode::Direct);
@@ -275,7 +276,11 @@ fn check_terms(offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
     }
     // A deposit is paid online; staff may take a booking without one.
     let deposit = !by_staff && offer.service.deposit != DepositRule::None;
-    if wish.payment == Payment::Online || deposit {
+    let config = ctx.config();
+    let payable = config.wechat_pay.is_some() || config.alipay.is_some();
+    if (wish.payment == Payment::Online && !payable)
+        || (wish.payment == Payment::AtStore && deposit)
+    {
         return Err(Problem::from(Code::PaymentNotOffered).at("payment"));
     }
     if offer.technicians.is_empty() {
@@ -318,8 +323,13 @@ async fn hold_one(
     operator: &Operator,
     start: Tick,
     date: NaiveDate,
-    named: bool,
+    wish: &Wish,
 ) -> Answer<Result<(Held, usize), NotHeld>> {
+    let named = wish.technician_id.is_some();
+    let hold_ms = match wish.payment {
+        Payment::Online => ctx.config().hold_minutes * 60_000,
+        Payment::AtStore => claim::HOLD_MS,
+    };
     let (service, block) =
         offer.shape().at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
     let op = operator.op();
@@ -352,7 +362,8 @@ async fn hold_one(
             quantity: 1,
             replaces: None,
         };
-        match claim::hold(ctx, &calendars::technician(technician.id()), &spec).await? {
+        let calendar = calendars::technician(technician.id());
+        match claim::hold_for(ctx, &calendar, &spec, hold_ms).await? {
             Holding::Held(held) => return Ok(Ok((held, index))),
             Holding::Refused(refusal, days) => {
                 if refusal != Refusal::OutsideWorkingTime {
@@ -379,6 +390,7 @@ struct Made<'a> {
     technician: &'a Technician,
     held: &'a Held,
     date: NaiveDate,
+    payment: Payment,
     actor: &'a order::Actor,
     customer: &'a Customer,
     note: &'a Note,
@@ -390,15 +402,31 @@ impl Made<'_> {
         let spec = &held.claim.spec;
         let price = offer.price(technician);
         let parts = serde_json::to_string(&price.parts).map_err(Problem::internal)?;
+        let tiers = offer.service.cancellation();
+        let cancellation = serde_json::to_string(&tiers).map_err(Problem::internal)?;
         let order_id = ctx.new_id()?;
+        let due_fen = due_fen(self.payment, offer.service.deposit, price.total_fen);
+        let status = apply(Status::Created, Event::Placed { due_fen }).map_err(order::refused)?;
+        let waits = status == Status::PendingPayment;
+        // A retry that finds the hold of an earlier run must not promise more time than it has.
+        let hold_expires_at = match held.claim.state {
+            ClaimState::Held { expires_at } => expires_at,
+            _ => ctx.now,
+        };
         let order = queries::Order {
             id: &order_id,
             member_id: self.customer.member_id.as_ref(),
             mode: "direct",
-            payment: "at_store",
+            status,
+            payment: match self.payment {
+                Payment::Online => "online",
+                Payment::AtStore => "at_store",
+            },
             total_fen: price.total_fen,
-            due_fen: 0,
+            due_fen,
+            hold_expires_at: waits.then_some(hold_expires_at),
             price_parts: &parts,
+            cancellation: &cancellation,
             change_notice_minutes: offer.service.change_notice_minutes,
             contact_name: &self.customer.name,
             contact_phone: &self.customer.phone,
@@ -406,7 +434,6 @@ impl Made<'_> {
             now: ctx.now,
         };
         let line = line(offer, technician.id(), spec, date);
-        let zone = offer.store.time_zone;
         let view = order::view::Order::made(
             &order,
             &line,
@@ -414,19 +441,22 @@ impl Made<'_> {
             offer,
             &technician.1,
             price.parts,
-            zone,
+            &tiers,
         );
         let response =
             serde_json::to_string(&OrderAnswer { order: view }).map_err(Problem::internal)?;
-        let row = outbox::Row::new(
-            ctx,
-            Message::Confirm {
+        // What is to be paid first is confirmed when it is.
+        let mut rows = Vec::new();
+        if !waits {
+            let confirm = Message::Confirm {
                 calendar: held.calendar.clone(),
                 spec: spec.clone(),
                 written: held.days.iter().map(Into::into).collect(),
                 order_id: Some(order_id.clone()),
-            },
-        )?;
+                paid: false,
+            };
+            rows.push(outbox::Row::new(ctx, confirm)?);
+        }
         let [insert_order, insert_line] = queries::insert_order(&order, &line, &spec.id);
         let detail =
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
@@ -444,7 +474,17 @@ impl Made<'_> {
                 &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
         ];
-        Ok(Commit { statements, rows: vec![row], status: StatusCode::CREATED, response })
+        Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
+    }
+}
+
+/// What must be paid before the visit: the deposit, or all of it when the customer wants to pay online
+/// for what could be paid at the store.
+fn due_fen(payment: Payment, deposit: DepositRule, total_fen: i64) -> i64 {
+    match (payment, deposit) {
+        (Payment::AtStore, _) => 0,
+        (Payment::Online, DepositRule::None) => total_fen,
+        (Payment::Online, rule) => rule.split(total_fen).due_fen,
     }
 }
 

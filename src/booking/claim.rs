@@ -20,7 +20,8 @@ use crate::http::fields::{At, Id};
 use crate::http::{Ctx, respond};
 use crate::outbox;
 
-/// How long a hold waits for the order's commit and the outbox's confirm: several runs of the outbox.
+/// How long a hold waits for the order's commit and the outbox's confirm when nothing is due now: several
+/// runs of the outbox.
 pub const HOLD_MS: i64 = 5 * 60_000;
 /// How long before a hold's end an order may still be committed on it.
 const COMMIT_MARGIN_MS: i64 = 60_000;
@@ -61,7 +62,8 @@ impl Operator {
     }
 
     /// A statement that stores the answer.
-    fn store(&self, status: StatusCode, response: &str, now: i64) -> Statement {
+    #[must_use]
+    pub fn store(&self, status: StatusCode, response: &str, now: i64) -> Statement {
         queries::store_answer(
             &self.actor,
             &self.key,
@@ -101,7 +103,7 @@ impl Operator {
     ///
     /// # Errors
     /// As [`Operator::replay`]; 503 when it cannot be read.
-    async fn replay_now(&self, ctx: &Ctx) -> Answer<Response> {
+    pub async fn replay_now(&self, ctx: &Ctx) -> Answer<Response> {
         let rows = ctx.db()?.read(vec![self.stored()]).await?;
         self.replay(&rows, 0)?.ok_or_else(|| Problem::unavailable("no answer stored"))
     }
@@ -130,8 +132,21 @@ pub enum Holding {
 /// # Errors
 /// 503 when it does not answer.
 pub async fn hold(ctx: &Ctx, calendar: &str, spec: &ClaimSpec) -> Answer<Holding> {
+    hold_for(ctx, calendar, spec, HOLD_MS).await
+}
+
+/// As [`hold`], for so many milliseconds.
+///
+/// # Errors
+/// As [`hold`].
+pub async fn hold_for(
+    ctx: &Ctx,
+    calendar: &str,
+    spec: &ClaimSpec,
+    hold_ms: i64,
+) -> Answer<Holding> {
     let call =
-        Hold { spec: spec.clone(), expires_at: ctx.now + HOLD_MS, run: ctx.request_id.clone() };
+        Hold { spec: spec.clone(), expires_at: ctx.now + hold_ms, run: ctx.request_id.clone() };
     Ok(match ctx.calendars().call(calendar, &call).await? {
         HoldReply::Held { claim, days } => {
             if let zhundian_domain::calendar::ClaimState::Held { expires_at } = claim.state

@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 use chrono_tz::Tz;
 use serde::Deserialize;
 use zhundian_domain::availability::{NotOffered, Notice, Offer as Rule, Opening, Shape};
+use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::pricing::{DepositRule, Price, price};
 use zhundian_domain::time::{
     Bits, DayBits, DayRange, Interval, LocalInstant, Tick, UtcDay, date_at, local_instant, wall_at,
@@ -49,7 +50,17 @@ pub struct Service {
     pub places: Vec<Place>,
     /// How it is booked.
     pub modes: Vec<Mode>,
+    /// What comes back when it is given up: the service's tiers, or the store's, or the usual ones.
+    cancellation: Option<Tiers>,
     taken: Option<BTreeMap<NaiveDate, i64>>,
+}
+
+impl Service {
+    /// What comes back when an appointment is given up.
+    #[must_use]
+    pub fn cancellation(&self) -> Tiers {
+        self.cancellation.clone().unwrap_or_default()
+    }
 }
 
 /// A store as booking needs it.

@@ -57,6 +57,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
     } else {
         "NULL"
     };
+    let cancellation = crate::catalog::cancellation("s", "asked.store_id");
     let sql = format!(
         "WITH asked AS ({asked})
          SELECT json_object(
@@ -68,6 +69,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
                 'change_notice_minutes', s.change_notice_minutes, 'max_per_day', s.max_per_day,
                 'price_fen', s.price_fen, 'level_prices', json(s.level_prices),
                 'deposit', json(s.deposit), 'places', json(s.places), 'modes', json(s.modes),
+                'cancellation', json({cancellation}),
                 'taken', CASE WHEN s.max_per_day IS NULL THEN NULL ELSE
                     (SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live
                         FROM order_line WHERE service_id = s.id AND store_id = asked.store_id
@@ -201,14 +203,20 @@ pub struct Order<'a> {
     pub member_id: Option<&'a Id>,
     /// `direct`.
     pub mode: &'a str,
-    /// `at_store`.
+    /// `confirmed`, or `pending_payment` when something is due now.
+    pub status: zhundian_domain::order::Status,
+    /// `at_store` or `online`.
     pub payment: &'a str,
     /// In fen.
     pub total_fen: i64,
     /// To be paid now, in fen.
     pub due_fen: i64,
+    /// Until when the time is held for payment.
+    pub hold_expires_at: Option<i64>,
     /// JSON of the price's parts.
     pub price_parts: &'a str,
+    /// JSON of what comes back when it is given up.
+    pub cancellation: &'a str,
     /// Least minutes before the start for the member to change it.
     pub change_notice_minutes: i64,
     /// Who comes.
@@ -221,16 +229,16 @@ pub struct Order<'a> {
     pub now: i64,
 }
 
-/// Writes a confirmed order with its one line; the line's id is `line_id`.
+/// Writes an order with its one line; the line's id is `line_id`.
 #[must_use]
 pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2] {
     [
         sql!(
-            "INSERT INTO orders (id, member_id, store_id, service_id, status, mode, payment, total_fen,
+            "INSERT INTO orders (id, member_id, store_id, service_id, mode, payment, total_fen,
                 due_fen, price_parts, change_notice_minutes, contact_name, contact_phone, note,
-                technician_id, start_at, created_at, updated_at)
-             VALUES (?1, ?2, ?3, ?4, 'confirmed', ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,
-                ?16, ?16)",
+                technician_id, start_at, created_at, updated_at, status, hold_expires_at, cancellation)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?16, ?17,
+                ?18, ?19)",
             order.id,
             order.member_id,
             line.store_id,
@@ -246,7 +254,10 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
             order.note,
             line.technician_id,
             line.start_at,
-            order.now
+            order.now,
+            order.status.as_str(),
+            order.hold_expires_at,
+            order.cancellation
         ),
         sql!(
             "INSERT INTO order_line (id, order_id, kind, store_id, service_id, technician_id, claim_id,

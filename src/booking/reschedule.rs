@@ -201,6 +201,7 @@ async fn reschedule(
             spec: spec.clone(),
             written: held.days.iter().map(Into::into).collect(),
             order_id: Some(order_id.clone()),
+            paid: false,
         },
     )?];
     // The confirm releases the claim that its own replaces. A hold of an earlier run of this operation

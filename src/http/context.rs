@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::ops::Deref;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -146,7 +147,8 @@ impl Ctx {
                 context.wait_until(work);
                 None
             }
-            None => Some(SendWrapper::new(work)),
+            // Its type goes no further: what is done after a response may again leave something for after.
+            None => Some(SendWrapper::new(Box::pin(work) as Pin<Box<dyn Future<Output = ()>>>)),
         };
         SendFuture::new(async move {
             if let Some(work) = waiting {

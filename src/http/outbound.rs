@@ -8,7 +8,9 @@ use futures_util::StreamExt as _;
 use worker::js_sys::Uint8Array;
 use worker::send::SendFuture;
 use worker::{AbortController, Fetch, Headers, Method, RequestInit, RequestRedirect};
-use zhundian_providers::http::{MAX_REPLY_BYTES, Method as ProviderMethod, Reply, Request};
+use zhundian_providers::http::{
+    Headers as ReplyHeaders, MAX_REPLY_BYTES, Method as ProviderMethod, Reply, Request, SignedReply,
+};
 use zhundian_providers::phone::Phone;
 use zhundian_providers::sms::SmsError;
 
@@ -22,9 +24,20 @@ pub const LIMITED_RETRY_SECONDS: u32 = 60;
 /// Seconds after which a client may try again when a service does not answer.
 pub const UNAVAILABLE_RETRY_SECONDS: u32 = 5;
 
+/// The reply headers that anything here reads: WeChat Pay signs in them.
+const SIGNED_HEADERS: &[&str] = &[
+    "wechatpay-timestamp",
+    "wechatpay-nonce",
+    "wechatpay-signature",
+    "wechatpay-serial",
+    "wechatpay-signature-type",
+    "request-id",
+];
+
 /// What a service answered.
 pub struct Received {
     status: u16,
+    headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
@@ -33,6 +46,18 @@ impl Received {
     #[must_use]
     pub fn reply(&self) -> Reply<'_> {
         Reply { status: self.status, body: &self.body }
+    }
+
+    /// With the headers in which it is signed.
+    #[must_use]
+    pub fn signed(&self) -> SignedReply<'_> {
+        SignedReply { status: self.status, headers: ReplyHeaders(&self.headers), body: &self.body }
+    }
+
+    /// The serial of the key that it says it is signed with.
+    #[must_use]
+    pub fn serial(&self) -> Option<&str> {
+        ReplyHeaders(&self.headers).get("wechatpay-serial")
     }
 }
 
@@ -48,12 +73,20 @@ pub struct Unanswered(String);
 /// # Errors
 /// [`Unanswered`].
 pub async fn send(request: &Request) -> Result<Received, Unanswered> {
+    send_for(request, MAX_REPLY_BYTES).await
+}
+
+/// As [`send`], with another limit of the answer's bytes: for files.
+///
+/// # Errors
+/// [`Unanswered`].
+pub async fn send_for(request: &Request, max_bytes: usize) -> Result<Received, Unanswered> {
     let endpoint = request.endpoint().to_owned();
     let unanswered = |why: &str| Unanswered(format!("{endpoint}: {why}"));
     let exchange = async {
         let abort = AbortController::default();
         let signal = abort.signal();
-        let done = crate::http::timeout(TIMEOUT_MS, exchange(request, &signal)).await;
+        let done = crate::http::timeout(TIMEOUT_MS, exchange(request, &signal, max_bytes)).await;
         if done.is_none() {
             abort.abort();
         }
@@ -70,7 +103,11 @@ pub async fn send(request: &Request) -> Result<Received, Unanswered> {
     }
 }
 
-async fn exchange(request: &Request, signal: &worker::AbortSignal) -> worker::Result<Received> {
+async fn exchange(
+    request: &Request,
+    signal: &worker::AbortSignal,
+    max_bytes: usize,
+) -> worker::Result<Received> {
     let headers = Headers::new();
     for (name, value) in &request.headers {
         headers.set(name, value)?;
@@ -86,18 +123,22 @@ async fn exchange(request: &Request, signal: &worker::AbortSignal) -> worker::Re
     let outgoing = worker::Request::new_with_init(&request.url, &init)?;
     let mut response = Fetch::Request(outgoing).send_with_signal(signal).await?;
     let status = response.status_code();
+    let headers = SIGNED_HEADERS
+        .iter()
+        .filter_map(|name| Some(((*name).to_owned(), response.headers().get(name).ok()??)))
+        .collect();
     let mut body = Vec::new();
     if let Ok(mut chunks) = response.stream() {
         while let Some(chunk) = chunks.next().await {
             body.extend_from_slice(&chunk?);
             // One byte too many tells the reader that it was too long; there is no use in more.
-            if body.len() > MAX_REPLY_BYTES {
-                body.truncate(MAX_REPLY_BYTES + 1);
+            if body.len() > max_bytes {
+                body.truncate(max_bytes + 1);
                 break;
             }
         }
     }
-    Ok(Received { status, body })
+    Ok(Received { status, headers, body })
 }
 
 /// Sends a short message from one of the merchant's templates.

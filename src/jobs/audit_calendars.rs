@@ -136,8 +136,8 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         found += 1;
         statements.push(queries::count_drift("line_without_claim", read_at, &line.id));
         let call = Confirm { spec, written: Vec::new() };
-        let order_id = line.order_id.as_ref();
-        statements.extend(deliver::confirm(ctx, &calendar, call, order_id).await?);
+        let order = line.order_id.as_ref().map(|id| (id, true));
+        statements.extend(deliver::confirm(ctx, &calendar, call, order).await?);
     }
 
     // The projection: a day that says something else is wrong, unless it is on its way, or is not there

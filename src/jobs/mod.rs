@@ -3,14 +3,18 @@
 //!
 //! | cron (UTC) | jobs |
 //! |---|---|
-//! | every minute | [`deliver_outbox`] |
+//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`reconcile_payments`] |
 //! | every five minutes | [`audit_calendars`] |
+//! | 02:40 and 03:40, 10:40 and 11:40 in Beijing | [`compare_bills`] |
 //! | 19:10, 03:10 in Beijing | [`expire_rows`], [`remove_photos`] |
 
 pub mod audit_calendars;
+pub mod compare_bills;
 pub mod deliver_outbox;
 pub mod expire_rows;
+pub mod expire_unpaid;
 pub mod queries;
+pub mod reconcile_payments;
 pub mod remove_photos;
 
 use std::future::Future;
@@ -21,6 +25,9 @@ use crate::error::Answer;
 use crate::http::Ctx;
 use crate::http::context::{Seen, now_ms, random};
 use crate::http::fields::Id;
+
+/// When the bills are there: a day's is made by ten in the morning. Once more an hour later, for the late.
+const COMPARE_BILLS: &str = "40 2,3 * * *";
 
 /// How long the jobs of one cron run may take together.
 const BUDGET_MS: i64 = 25_000;
@@ -50,13 +57,18 @@ pub async fn run(env: Env, cron: &str) {
     };
     let until = now + BUDGET_MS;
     match cron {
-        "* * * * *" => record(&ctx, "deliver_outbox", |_| deliver_outbox::run(&ctx, until)).await,
+        "* * * * *" => {
+            record(&ctx, "deliver_outbox", |_| deliver_outbox::run(&ctx, until)).await;
+            record(&ctx, "expire_unpaid", |_| expire_unpaid::run(&ctx, until)).await;
+            record(&ctx, "reconcile_payments", |_| reconcile_payments::run(&ctx, until)).await;
+        }
         "*/5 * * * *" => {
             record(&ctx, "audit_calendars", |watermark| {
                 audit_calendars::run(&ctx, watermark, until)
             })
             .await;
         }
+        COMPARE_BILLS => record(&ctx, "compare_bills", |_| compare_bills::run(&ctx, until)).await,
         _ => {
             record(&ctx, "expire_rows", |_| expire_rows::run(&ctx)).await;
             record(&ctx, "remove_photos", |_| remove_photos::run(&ctx)).await;

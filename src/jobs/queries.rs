@@ -91,7 +91,7 @@ pub fn lines(technician_id: &Id, from: i64, until: i64) -> Statement {
             SELECT l.id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
                 l.block_end, o.updated_at AS changed_at
             FROM order_line l JOIN orders o ON o.id = l.order_id
-            WHERE l.technician_id = ?1 AND l.status = 'live'
+            WHERE l.technician_id = ?1 AND l.status = 'live' AND o.status <> 'pending_payment'
                 AND l.start_at > ?2 - 86400000 AND l.start_at < ?3 + 86400000
                 AND l.block_end > ?2 AND l.block_start < ?3
             UNION ALL

@@ -14,7 +14,7 @@
 mod me;
 mod queries;
 mod sign_in;
-mod wechat;
+pub mod wechat;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -57,7 +57,10 @@ async fn ask_phone_number(
 }
 
 /// The access token that all isolates share; a new one when it nears its end, or when it is `stale`.
-async fn access_token(ctx: &Ctx, stale: Option<&str>) -> Answer<String> {
+///
+/// # Errors
+/// By [`problem`]; 503.
+pub async fn access_token(ctx: &Ctx, stale: Option<&str>) -> Answer<String> {
     let db = ctx.db()?;
     let kept: Option<Kept> = db.first(queries::access_token()).await?;
     let good = |kept: &Kept| {

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use utoipa::ToSchema;
+use zhundian_domain::cancellation::{Side, Tiers, refund_fen};
 use zhundian_domain::order::{Event, Status, apply};
 
 use crate::auth::caller::{Member, Staff};
@@ -15,6 +16,8 @@ use crate::http::limits::{self, Limiter};
 use crate::http::{Ctx, Json};
 use crate::order::{self, Actor, queries, refused};
 use crate::outbox::{self, Message};
+use crate::payment;
+use crate::payment::refund::{self, Refundables};
 
 /// Why an order is given up.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -31,6 +34,8 @@ struct ToCancel {
     version: i64,
     change_notice_minutes: i64,
     start_at: i64,
+    cancellation: Tiers,
+    pending: Option<Id>,
     lines: Vec<(Id, String)>,
 }
 
@@ -97,7 +102,7 @@ async fn cancel(
         return Ok(Json(OrderAnswer { order: view }));
     }
     apply(known.status, event).map_err(refused)?;
-    let rows = known
+    let mut rows = known
         .lines
         .into_iter()
         .map(|(technician_id, claim_id)| {
@@ -105,8 +110,34 @@ async fn cancel(
             outbox::Row::new(ctx, Message::Release { calendar, claim_id })
         })
         .collect::<Answer<Vec<_>>>()?;
+    if let Some(payment_id) = known.pending {
+        rows.push(outbox::Row::new(ctx, Message::ClosePayment { payment_id })?);
+    }
     let reason = reason.unwrap_or_default();
-    let detail = serde_json::json!({ "reason": reason.as_str() });
+    let side = match actor {
+        Actor::Member(_) => Side::of_member(known.status),
+        _ => Side::Store,
+    };
+    let refundables: Refundables =
+        ctx.db()?.read(vec![payment::queries::refundable(id)]).await?.one(0)?;
+    let refund_fen =
+        refund_fen(&known.cancellation, side, refundables.paid_fen, known.start_at, ctx.now);
+    let (refunds, asked) = refund::wanted(
+        ctx,
+        &refund::Wish {
+            order_id: id,
+            payments: &refundables.payments(),
+            amount_fen: refund_fen,
+            cause: "cancelled",
+            reason: "",
+            staff_id: match actor {
+                Actor::Staff(staff_id) => Some(staff_id),
+                _ => None,
+            },
+        },
+    )?;
+    rows.extend(asked);
+    let detail = serde_json::json!({ "reason": reason.as_str(), "refund_fen": refund_fen });
     let mut statements: Vec<_> = queries::cancel(id, known.version, ctx.now).into();
     statements.push(queries::insert_event(
         &ctx.new_id()?,
@@ -116,6 +147,7 @@ async fn cancel(
         actor,
         &detail,
     ));
+    statements.extend(refunds);
     for row in &rows {
         statements.push(row.insert(ctx)?);
     }
@@ -128,6 +160,6 @@ async fn cancel(
         return Err(error.into());
     }
     outbox::deliver_soon(ctx, rows).await;
-    view.cancelled();
+    view.cancelled(refund_fen);
     Ok(Json(OrderAnswer { order: view }))
 }

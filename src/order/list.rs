@@ -16,10 +16,22 @@ use crate::order::{queries, view};
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusFilter {
+    /// Its time is held until it is paid.
+    PendingPayment,
+    /// Paid; its time is about to be confirmed.
+    Paid,
     /// The appointment stands.
     Confirmed,
+    /// The customer is being served.
+    InService,
+    /// Served.
+    Completed,
     /// It was given up.
     Cancelled,
+    /// The customer did not come.
+    NoShow,
+    /// It was not paid in time.
+    Closed,
 }
 
 impl StatusFilter {
@@ -27,8 +39,14 @@ impl StatusFilter {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::PendingPayment => "pending_payment",
+            Self::Paid => "paid",
             Self::Confirmed => "confirmed",
+            Self::InService => "in_service",
+            Self::Completed => "completed",
             Self::Cancelled => "cancelled",
+            Self::NoShow => "no_show",
+            Self::Closed => "closed",
         }
     }
 }

@@ -12,6 +12,10 @@ use crate::sql;
 const VIEW: &str =
     "json_object('id', o.id, 'status', o.status, 'mode', o.mode, 'payment', o.payment,
     'total_fen', o.total_fen, 'due_fen', o.due_fen, 'price', json(o.price_parts),
+    'hold_expires_at', o.hold_expires_at, 'cancellation', json(o.cancellation),
+    'paid_fen', coalesce((SELECT balance_fen FROM account WHERE id = 'order:' || o.id), 0),
+    'refunded_fen', coalesce((SELECT sum(amount_fen) FROM refund
+        WHERE order_id = o.id AND status <> 'closed'), 0),
     'member_id', o.member_id, 'store_id', o.store_id, 'service_id', o.service_id,
     'contact_name', o.contact_name, 'contact_phone', o.contact_phone, 'note', o.note,
     'change_notice_minutes', o.change_notice_minutes, 'technician_id', o.technician_id,
@@ -138,6 +142,8 @@ pub fn to_cancel(id: &Id) -> Statement {
     sql!(
         "SELECT json_object('member_id', member_id, 'store_id', store_id, 'status', status,
             'version', version, 'change_notice_minutes', change_notice_minutes, 'start_at', start_at,
+            'cancellation', json(cancellation),
+            'pending', (SELECT id FROM payment WHERE order_id = orders.id AND status = 'pending'),
             'lines', (SELECT json_group_array(json_array(technician_id, claim_id)) FROM order_line
                 WHERE order_id = orders.id AND status = 'live')) AS json
          FROM orders WHERE id = ?1",
@@ -159,8 +165,14 @@ pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 3] {
             id,
             now
         ),
-        sql!("UPDATE order_line SET status = 'cancelled' WHERE order_id = ?1", id),
+        give_up_lines(id),
     ]
+}
+
+/// An order's lines stand no more.
+#[must_use]
+pub fn give_up_lines(id: &Id) -> Statement {
+    sql!("UPDATE order_line SET status = 'cancelled' WHERE order_id = ?1", id)
 }
 
 /// The appointments and blocks of a store over an interval, by start.

@@ -3,7 +3,8 @@
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use zhundian_domain::pricing::Part;
+use zhundian_domain::cancellation::Tiers;
+use zhundian_domain::pricing::{Part, remaining_fen};
 
 use crate::booking::offer::Offer;
 use crate::booking::queries as booking;
@@ -14,7 +15,8 @@ use crate::http::fields::{At, Id};
 pub struct Order {
     /// Its id.
     id: Id,
-    /// `confirmed` or `cancelled`.
+    /// `pending_payment`, `paid`, `confirmed`, `in_service`, `completed`, `cancelled`, `no_show`,
+    /// `closed`.
     status: String,
     /// How it was booked.
     mode: String,
@@ -24,9 +26,17 @@ pub struct Order {
     total_fen: i64,
     /// What must be paid now, in fen; 0 when all is paid at the store.
     due_fen: i64,
+    /// What has been paid and is not given back, in fen.
+    paid_fen: i64,
+    /// What has been given back, or is on its way back, in fen.
+    refunded_fen: i64,
+    /// What remains to be paid at the store, in fen.
+    remaining_fen: i64,
     /// What the price is made of; the parts sum to the total.
     price: Vec<PricePart>,
-    /// Until when the time is held for payment; null when the order is confirmed.
+    /// What comes back when the member gives it up, by when; nothing after the last.
+    cancellation: Vec<CancellationTier>,
+    /// Until when the time is held for payment; null when nothing is waited for.
     hold_expires_at: Option<At>,
     /// The member, when the customer is one.
     member_id: Option<Id>,
@@ -56,6 +66,15 @@ pub struct Order {
     technician_id: Id,
     #[serde(skip)]
     notice_minutes: i64,
+}
+
+/// What comes back until when.
+#[derive(Serialize, ToSchema)]
+pub struct CancellationTier {
+    /// Until then, this instant included.
+    until: At,
+    /// Of what was paid, in percent.
+    refund_percent: i64,
 }
 
 /// A part of a price.
@@ -101,6 +120,10 @@ pub struct Row {
     payment: String,
     total_fen: i64,
     due_fen: i64,
+    paid_fen: i64,
+    refunded_fen: i64,
+    hold_expires_at: Option<i64>,
+    cancellation: Tiers,
     price: Vec<Part>,
     member_id: Option<Id>,
     store_id: Id,
@@ -140,6 +163,25 @@ fn changeable_until(zone: Tz, start_at: i64, notice_minutes: i64) -> At {
     At::new(zone, start_at - notice_minutes * 60_000)
 }
 
+/// Something remains only as long as the customer is to come.
+fn remaining(status: &str, total_fen: i64, paid_fen: i64) -> i64 {
+    if matches!(status, "cancelled" | "closed" | "no_show") {
+        0
+    } else {
+        remaining_fen(total_fen, paid_fen)
+    }
+}
+
+fn cancellation(zone: Tz, start_at: i64, tiers: &Tiers) -> Vec<CancellationTier> {
+    let tiers = tiers.as_slice().iter();
+    tiers
+        .map(|tier| CancellationTier {
+            until: At::new(zone, start_at - tier.until_minutes_before * 60_000),
+            refund_percent: tier.refund_percent,
+        })
+        .collect()
+}
+
 impl Row {
     /// The zone of the store's clock.
     #[must_use]
@@ -163,15 +205,20 @@ impl Row {
             end_at: At::new(zone, line.end_at),
             price_fen: line.price_fen,
         });
+        let pending = self.status == "pending_payment";
         Order {
+            remaining_fen: remaining(&self.status, self.total_fen, self.paid_fen),
             id: self.id,
             status: self.status,
             mode: self.mode,
             payment: self.payment,
             total_fen: self.total_fen,
             due_fen: self.due_fen,
+            paid_fen: self.paid_fen,
+            refunded_fen: self.refunded_fen,
             price: parts(self.price),
-            hold_expires_at: None,
+            cancellation: cancellation(zone, self.start_at, &self.cancellation),
+            hold_expires_at: self.hold_expires_at.filter(|_| pending).map(|at| At::new(zone, at)),
             member_id: self.member_id,
             store_id: self.store_id,
             store_name: self.store_name,
@@ -200,18 +247,23 @@ impl Order {
         offer: &Offer,
         technician_name: &str,
         price: Vec<Part>,
-        zone: Tz,
+        tiers: &Tiers,
     ) -> Self {
+        let zone = offer.store.time_zone;
         let id = line_id.parse().unwrap_or_else(|()| order.id.clone());
         Self {
             id: order.id.clone(),
-            status: "confirmed".into(),
+            status: order.status.as_str().into(),
             mode: order.mode.into(),
             payment: order.payment.into(),
             total_fen: order.total_fen,
             due_fen: order.due_fen,
+            paid_fen: 0,
+            refunded_fen: 0,
+            remaining_fen: order.total_fen,
             price: parts(price),
-            hold_expires_at: None,
+            cancellation: cancellation(zone, line.start_at, tiers),
+            hold_expires_at: order.hold_expires_at.map(|at| At::new(zone, at)),
             member_id: order.member_id.cloned(),
             store_id: line.store_id.clone(),
             store_name: offer.store.name.clone(),
@@ -253,8 +305,12 @@ impl Order {
         self.version += 1;
     }
 
-    /// The order after it was cancelled.
-    pub fn cancelled(&mut self) {
+    /// The order after it was cancelled, with so much of what was paid on its way back.
+    pub fn cancelled(&mut self, refund_fen: i64) {
+        self.paid_fen -= refund_fen;
+        self.refunded_fen += refund_fen;
+        self.remaining_fen = 0;
+        self.hold_expires_at = None;
         self.status = "cancelled".into();
         for line in &mut self.lines {
             line.status = "cancelled".into();

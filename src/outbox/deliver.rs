@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use zhundian_domain::calendar::Confirmation;
+use zhundian_domain::cancellation::{Side, Tiers, refund_fen};
+use zhundian_domain::order::{Event, Status, apply};
 use zhundian_durable_objects::calls::{Confirm, Release};
 
 use crate::calendars;
@@ -10,8 +12,11 @@ use crate::d1::Statement;
 use crate::error::{Answer, Problem};
 use crate::http::Ctx;
 use crate::http::fields::Id;
-use crate::order::Actor;
+use crate::order::{self, Actor};
 use crate::outbox::{Message, Row, queries};
+use crate::payment::conclude::{self, Ended};
+use crate::payment::refund::{self, Refundables};
+use crate::payment::{self, shipping};
 
 /// Failures after which a row is dead: with the pauses below, more than a day of trying.
 const MAX_ATTEMPTS: i64 = 40;
@@ -67,8 +72,9 @@ async fn note_failure(ctx: &Ctx, id: &Id, attempts: i64, cause: &str) {
 /// Does what a message says; answers what must be written with the row's deletion.
 async fn perform(ctx: &Ctx, message: Message) -> Answer<Vec<Statement>> {
     match message {
-        Message::Confirm { calendar, spec, written, order_id } => {
-            confirm(ctx, &calendar, Confirm { spec, written }, order_id.as_ref()).await
+        Message::Confirm { calendar, spec, written, order_id, paid } => {
+            let order = order_id.as_ref().map(|id| (id, paid));
+            confirm(ctx, &calendar, Confirm { spec, written }, order).await
         }
         Message::Release { calendar, claim_id } => {
             let reply = ctx.calendars().call(&calendar, &Release { claim_id }).await?;
@@ -76,6 +82,20 @@ async fn perform(ctx: &Ctx, message: Message) -> Answer<Vec<Statement>> {
         }
         Message::SyncCalendar { technician_id } => {
             crate::catalog::windows::sync(ctx, &technician_id).await?;
+            Ok(Vec::new())
+        }
+        Message::Refund { refund_id } => {
+            refund::carry_on(ctx, refund_id.as_str()).await?;
+            Ok(Vec::new())
+        }
+        Message::ClosePayment { payment_id } => {
+            match conclude::conclude(ctx, payment_id.as_str()).await? {
+                Ended::Pending => Err(Problem::unavailable("the payment is still open")),
+                Ended::Paid | Ended::Closed => Ok(Vec::new()),
+            }
+        }
+        Message::UploadShipping { payment_id } => {
+            shipping::upload(ctx, payment_id.as_str()).await?;
             Ok(Vec::new())
         }
         Message::TellLost { order_id } => {
@@ -92,7 +112,8 @@ fn write_days(
     if days.is_empty() { Ok(Vec::new()) } else { Ok(vec![calendars::write_days(calendar, days)?]) }
 }
 
-/// Confirms the claim of an order or, without one, of a block; answers what must be written to D1.
+/// Confirms the claim of an order (and whether it was paid for) or, without one, of a block; answers what
+/// must be written to D1.
 ///
 /// # Errors
 /// 503 when the calendar does not answer.
@@ -100,32 +121,71 @@ pub async fn confirm(
     ctx: &Ctx,
     calendar: &str,
     call: Confirm,
-    order_id: Option<&Id>,
+    order: Option<(&Id, bool)>,
 ) -> Answer<Vec<Statement>> {
     let reply = ctx.calendars().call(calendar, &call).await?;
     let mut statements = write_days(calendar, &reply.days)?;
-    match (reply.outcome, order_id) {
+    match (reply.outcome, order) {
+        (Confirmation::Confirmed, Some((order_id, true))) => {
+            statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
+        }
         (Confirmation::Confirmed, _) => {}
         // Given back or lost: what stands on it, stands no more. After a cancellation nothing does.
-        (_, Some(order_id)) => statements.extend(lost(ctx, order_id, &call.spec.id)?),
+        (_, Some((order_id, _))) => statements.extend(lost(ctx, order_id, &call.spec.id).await?),
         (_, None) => statements.push(queries::remove_lost_block(&call.spec.id)),
     }
     Ok(statements)
 }
 
 /// An order whose hold had expired, and whose time was given to somebody else before the confirm came:
-/// it is cancelled, and the customer is told; unless it has left that claim already.
-fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>> {
-    let tell = Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?;
-    let payload = serde_json::to_string(&tell.message).map_err(Problem::internal)?;
-    Ok(queries::cancel_lost(
+/// it is cancelled, what was paid goes back in full, and the customer is told; unless it has left that
+/// claim already, or the customer is being served.
+async fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>> {
+    #[derive(Deserialize)]
+    struct Standing {
+        status: Status,
+        version: i64,
+        start_at: i64,
+    }
+    let reads =
+        vec![queries::stands_on(order_id, claim_id), payment::queries::refundable(order_id)];
+    let rows = ctx.db()?.read(reads).await?;
+    let Some(standing) = rows.first::<Standing>(0)? else { return Ok(Vec::new()) };
+    let Ok(Status::Cancelled) = apply(standing.status, Event::ClaimLost) else {
+        return Ok(Vec::new());
+    };
+    let now = crate::http::context::now_ms();
+    let refundables: Refundables = rows.one(1)?;
+    let amount_fen =
+        refund_fen(&Tiers::default(), Side::Store, refundables.paid_fen, standing.start_at, now);
+    let (refunds, asked) = refund::wanted(
+        ctx,
+        &refund::Wish {
+            order_id,
+            payments: &refundables.payments(),
+            amount_fen,
+            cause: "claim_lost",
+            reason: "",
+            staff_id: None,
+        },
+    )?;
+    let mut statements: Vec<Statement> =
+        order::queries::cancel(order_id, standing.version, now).into();
+    statements.extend(refunds);
+    let detail = serde_json::json!({ "claim_id": claim_id, "refund_fen": amount_fen });
+    statements.push(order::queries::insert_event(
+        &ctx.new_id()?,
         order_id,
-        claim_id,
-        (&ctx.new_id()?, Actor::System.kind()),
-        (&tell.id, &payload),
-        ctx.now,
-    )
-    .into())
+        now,
+        "claim_lost",
+        &Actor::System,
+        &detail,
+    ));
+    statements.push(Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?.insert(ctx)?);
+    for row in asked {
+        statements.push(row.insert(ctx)?);
+    }
+    Ok(statements)
 }
 
 async fn tell_lost(ctx: &Ctx, order_id: &Id) -> Answer<()> {

@@ -36,6 +36,9 @@ pub enum Message {
         written: Vec<WrittenDay>,
         /// The order, unless it is a block.
         order_id: Option<Id>,
+        /// Whether the order was paid for: then it is confirmed with its claim.
+        #[serde(default)]
+        paid: bool,
     },
     /// Give a claim back: its order is cancelled, or moved to another technician, or its block removed.
     Release {
@@ -53,6 +56,21 @@ pub enum Message {
     TellLost {
         /// The order.
         order_id: Id,
+    },
+    /// Ask the provider for a refund that is decided.
+    Refund {
+        /// Which.
+        refund_id: Id,
+    },
+    /// Have the provider close a payment whose order was given up.
+    ClosePayment {
+        /// Which.
+        payment_id: Id,
+    },
+    /// Tell WeChat that what was paid for is delivered.
+    UploadShipping {
+        /// The payment.
+        payment_id: Id,
     },
 }
 

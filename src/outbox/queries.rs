@@ -50,50 +50,34 @@ pub fn failed(id: &Id, due_at: i64, dead: bool, error: &str) -> Statement {
     )
 }
 
-/// Cancels an order whose time was lost, with its event (id, kind of actor) and the row (id, payload)
-/// that tells the customer; nothing of it when the order is cancelled or moved on already.
+/// The order, when its line still stands on the claim.
 #[must_use]
-pub fn cancel_lost(
-    order_id: &Id,
-    claim_id: &str,
-    (event_id, actor): (&Id, &str),
-    (tell_id, tell): (&Id, &str),
-    now: i64,
-) -> [Statement; 4] {
+pub fn stands_on(order_id: &Id, claim_id: &str) -> Statement {
+    sql!(
+        "SELECT json_object('status', o.status, 'version', o.version, 'start_at', o.start_at) AS json
+         FROM orders o JOIN order_line l ON l.order_id = o.id
+         WHERE o.id = ?1 AND l.claim_id = ?2 AND l.status = 'live'",
+        order_id,
+        claim_id
+    )
+}
+
+/// Confirms an order that is paid, with its event; nothing when it is anything else by now.
+#[must_use]
+pub fn confirm_paid(order_id: &Id, event_id: &Id, now: i64) -> [Statement; 2] {
     [
         sql!(
-            "INSERT INTO order_event (id, order_id, at, kind, actor_kind, detail)
-             SELECT ?3, order_id, ?4, 'claim_lost', ?5, json_object('claim_id', claim_id)
-             FROM order_line WHERE order_id = ?1 AND claim_id = ?2 AND status = 'live'",
+            "INSERT INTO order_event (id, order_id, at, kind, actor_kind)
+             SELECT ?2, id, ?3, 'confirmed', 'system' FROM orders WHERE id = ?1 AND status = 'paid'",
             order_id,
-            claim_id,
             event_id,
-            now,
-            actor
-        ),
-        sql!(
-            "INSERT INTO outbox (id, topic, payload, due_at, created_at)
-             SELECT ?3, ?4 ->> 'topic', ?4, ?5, ?5
-             FROM order_line WHERE order_id = ?1 AND claim_id = ?2 AND status = 'live'",
-            order_id,
-            claim_id,
-            tell_id,
-            tell,
             now
         ),
         sql!(
-            "UPDATE orders SET status = 'cancelled', version = version + 1, updated_at = ?3
-             WHERE id = ?1 AND status = 'confirmed' AND EXISTS (SELECT 1 FROM order_line
-                WHERE order_id = ?1 AND claim_id = ?2 AND status = 'live')",
+            "UPDATE orders SET status = 'confirmed', version = version + 1, updated_at = ?2
+             WHERE id = ?1 AND status = 'paid'",
             order_id,
-            claim_id,
             now
-        ),
-        sql!(
-            "UPDATE order_line SET status = 'cancelled'
-             WHERE order_id = ?1 AND claim_id = ?2 AND status = 'live'",
-            order_id,
-            claim_id
         ),
     ]
 }

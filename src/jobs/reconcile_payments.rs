@@ -1,0 +1,81 @@
+//! Asks the providers what their notices have not told: pending payments and refunds under way, each
+//! by its own next instant. And brings back what was paid and has nobody who confirms its time (I3).
+
+use serde::Deserialize;
+use zhundian_durable_objects::calls::Confirm;
+
+use crate::error::Answer;
+use crate::http::Ctx;
+use crate::http::context::now_ms;
+use crate::http::fields::Id;
+use crate::jobs::{Done, queries as jobs};
+use crate::outbox::deliver;
+use crate::payment::record::Line;
+use crate::payment::{conclude, queries, record, refund};
+
+/// Payments, and refunds, asked about in one run.
+const ROWS: u32 = 200;
+/// An order paid this long ago should have been confirmed.
+const UNCONFIRMED_MS: i64 = 120_000;
+
+#[derive(Deserialize)]
+struct Unconfirmed {
+    order_id: Id,
+    line: Line,
+}
+
+/// One run.
+pub(crate) async fn run(ctx: &Ctx, until: i64) -> Answer<Done> {
+    let now = now_ms();
+    let reads = vec![
+        queries::payments_to_check(now, ROWS),
+        queries::refunds_to_check(now, ROWS),
+        queries::unconfirmed(now - UNCONFIRMED_MS, ROWS),
+    ];
+    let rows = ctx.db()?.read(reads).await?;
+    let (payments, refunds): (Vec<String>, Vec<String>) = (rows.all(0)?, rows.all(1)?);
+    let unconfirmed: Vec<Unconfirmed> = rows.all(2)?;
+    let (mut asked, mut unanswered) = (0, 0);
+    for id in &payments {
+        if now_ms() > until {
+            break;
+        }
+        asked += 1;
+        unanswered += u32::from(ask(ctx, id).await.is_err());
+    }
+    for id in &refunds {
+        if now_ms() > until {
+            break;
+        }
+        asked += 1;
+        if refund::carry_on(ctx, id).await.is_err() {
+            unanswered += 1;
+            ctx.db()?
+                .batch(vec![queries::check_refund_at(id, conclude::next_check(unanswered.into()))])
+                .await?;
+        }
+    }
+    let mut found = 0;
+    for one in &unconfirmed {
+        if now_ms() > until {
+            break;
+        }
+        found += 1;
+        let call = Confirm { spec: one.line.spec(None)?, written: Vec::new() };
+        let order = Some((&one.order_id, true));
+        let mut statements = deliver::confirm(ctx, &one.line.calendar(), call, order).await?;
+        let id = one.order_id.as_str();
+        statements.push(jobs::count_drift("paid_without_claim", now, id));
+        ctx.db()?.batch(statements).await?;
+    }
+    let outcome = format!("{asked} asked, {unanswered} unanswered, {found} unconfirmed");
+    Ok(Done { outcome, watermark: String::new() })
+}
+
+async fn ask(ctx: &Ctx, payment_id: &str) -> Answer<()> {
+    let Some(row) = record::read(ctx, payment_id).await? else { return Ok(()) };
+    let answer = conclude::ask(ctx, &row).await;
+    let next = conclude::next_check(row.checks + 1);
+    ctx.db()?.batch(vec![queries::check_payment_at(payment_id, next)]).await?;
+    answer.map(drop)
+}

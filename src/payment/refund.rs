@@ -1,0 +1,384 @@
+//! Refunds: decided with their money reserved in one batch (I5), asked for with one number until the
+//! provider has said what becomes of them.
+
+use axum::response::Response;
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use zhundian_domain::ledger;
+use zhundian_domain::payment::{RefundEvent, RefundStatus, Refundable, spread};
+use zhundian_providers::payment::{RefundOrder, RefundOutcome};
+
+use crate::auth::caller::Staff;
+use crate::auth::permission::Permission;
+use crate::booking::claim::Operator;
+use crate::d1::Statement;
+use crate::error::{Answer, Code, Problem};
+use crate::http::context::now_ms;
+use crate::http::extract::{Operation, PathId};
+use crate::http::fields::{Id, Int, Text};
+use crate::http::{Ctx, respond};
+use crate::order::{self, Actor};
+use crate::outbox::{self, Message};
+use crate::payment::channel::Provider;
+use crate::payment::provider::{self, Refunding, WECHAT_PAY_NOTICES};
+use crate::payment::queries;
+
+/// The provider is asked about a refund that it is at, this long after it said so; twice as long each
+/// time, up to an hour.
+const FIRST_CHECK_MS: i64 = 60_000;
+const MAX_CHECK_MS: i64 = 3_600_000;
+
+/// A refund that is wanted.
+pub struct Wish<'a> {
+    /// The order.
+    pub order_id: &'a Id,
+    /// What of its payments can be refunded.
+    pub payments: &'a [(Refundable, Provider)],
+    /// How much in all.
+    pub amount_fen: i64,
+    /// Why, in a word.
+    pub cause: &'a str,
+    /// Why, as the customer reads it.
+    pub reason: &'a str,
+    /// Which staff wanted it.
+    pub staff_id: Option<&'a Id>,
+}
+
+/// What an order's payments still have.
+#[derive(Debug, Default, Deserialize)]
+pub struct Refundables {
+    /// What was paid and not promised back.
+    pub paid_fen: i64,
+    payments: Vec<(String, Provider, i64)>,
+}
+
+impl Refundables {
+    /// The payments, the latest first.
+    #[must_use]
+    pub fn payments(&self) -> Vec<(Refundable, Provider)> {
+        self.payments
+            .iter()
+            .map(|(payment_id, provider, left_fen)| {
+                (Refundable { payment_id: payment_id.clone(), left_fen: *left_fen }, *provider)
+            })
+            .collect()
+    }
+}
+
+/// The statements that decide on a wish, and the outbox rows that ask for it: one refund for each
+/// payment it is spread over. Raises `account_balance` when the order has not so much (any more).
+///
+/// # Errors
+/// None in practice.
+pub fn wanted(ctx: &Ctx, wish: &Wish) -> Answer<(Vec<Statement>, Vec<outbox::Row>)> {
+    let refundable: Vec<Refundable> = wish.payments.iter().map(|(one, _)| one.clone()).collect();
+    let (mut statements, mut rows) = (Vec::new(), Vec::new());
+    let now = now_ms();
+    for (payment_id, amount_fen) in spread(wish.amount_fen, &refundable) {
+        let provider = wish
+            .payments
+            .iter()
+            .find(|(one, _)| one.payment_id == payment_id)
+            .map_or(Provider::WechatPay, |(_, provider)| *provider);
+        let id = ctx.new_id()?;
+        let done = provider.is_counter();
+        let order_id = wish.order_id.as_str();
+        let reserve = ledger::refund_requested(id.as_str(), order_id, amount_fen);
+        statements.push(queries::post(&reserve, now));
+        statements.push(queries::insert_refund(&queries::NewRefund {
+            id: &id,
+            payment_id,
+            order_id: wish.order_id,
+            amount_fen,
+            cause: wish.cause,
+            reason: wish.reason,
+            staff_id: wish.staff_id,
+            done,
+            now,
+        }));
+        if done {
+            let paid = ledger::refund_paid(id.as_str(), provider.as_str(), amount_fen);
+            statements.push(queries::post(&paid, now));
+        } else {
+            rows.push(outbox::Row::new(ctx, Message::Refund { refund_id: id })?);
+        }
+    }
+    Ok((statements, rows))
+}
+
+/// A refund as it is carried on.
+#[derive(Debug, Deserialize)]
+struct Row {
+    id: Id,
+    payment_id: String,
+    order_id: Id,
+    amount_fen: i64,
+    status: RefundStatus,
+    reason: String,
+    checks: i64,
+    provider: Provider,
+    total_fen: i64,
+}
+
+/// Asks the provider for a refund, or how it stands, and writes what it says.
+///
+/// # Errors
+/// 503 when the provider does not say: ask again, with the same number.
+pub async fn carry_on(ctx: &Ctx, refund_id: &str) -> Answer<()> {
+    let row: Option<Row> = ctx.db()?.first(queries::refund(refund_id)).await?;
+    let Some(row) = row.filter(|row| !row.status.is_final()) else { return Ok(()) };
+    if row.provider.is_counter() {
+        return Ok(());
+    }
+    let how = if row.status == RefundStatus::Requested { Refunding::Ask } else { Refunding::Query };
+    let notify_url = format!("{}{WECHAT_PAY_NOTICES}", ctx.config().public_url);
+    let order = row.order(&notify_url);
+    let outcome = provider::refund(ctx, row.provider, how, &order).await?;
+    let (event, provider_refund_id) = match outcome {
+        RefundOutcome::Succeeded(refund) => (RefundEvent::Succeeded, refund.refund_id),
+        RefundOutcome::Processing(refund) => (RefundEvent::Processing, refund.refund_id),
+        RefundOutcome::Abnormal(refund) => (RefundEvent::Abnormal, refund.refund_id),
+        RefundOutcome::Closed(refund) => (RefundEvent::Closed, refund.refund_id),
+        RefundOutcome::NotEnough => {
+            note(ctx, &row, "refund_not_enough", "the balance at the provider is too low").await?;
+            return Err(Problem::unavailable("the balance at the provider is too low"));
+        }
+        RefundOutcome::Refused(refusal) => {
+            note(ctx, &row, "refund_refused", &refusal.to_string()).await?;
+            return Err(Problem::unavailable(refusal));
+        }
+        // It was never asked for, as the provider sees it: the next time it is.
+        RefundOutcome::NotFound if how == Refunding::Query => {
+            return Err(Problem::unavailable("the provider does not know the refund"));
+        }
+        RefundOutcome::NotFound => {
+            note(ctx, &row, "refund_without_payment", "the provider knows no such payment").await?;
+            return Err(Problem::unavailable("the provider knows no such payment"));
+        }
+        RefundOutcome::Unknown(doubt) => return Err(Problem::unavailable(doubt)),
+    };
+    write(ctx, &row, event, provider_refund_id.as_deref()).await
+}
+
+/// Writes what a provider says of a refund, from wherever it comes.
+///
+/// # Errors
+/// 503; 500 never.
+pub async fn said(
+    ctx: &Ctx,
+    said: &zhundian_providers::payment::Refund,
+    event: RefundEvent,
+) -> Answer<bool> {
+    let row: Option<Row> = ctx.db()?.first(queries::refund(&said.out_refund_no)).await?;
+    let Some(row) = row else { return Ok(false) };
+    if said.check(&row.order("")).is_err() {
+        note(ctx, &row, "refund_mismatch", "other numbers or amounts").await?;
+        return Ok(false);
+    }
+    write(ctx, &row, event, said.refund_id.as_deref()).await?;
+    Ok(true)
+}
+
+async fn write(
+    ctx: &Ctx,
+    row: &Row,
+    event: RefundEvent,
+    provider_refund_id: Option<&str>,
+) -> Answer<()> {
+    let id = row.id.as_str();
+    let Ok(next) = row.status.apply(event) else {
+        return note(ctx, row, "refund_contradiction", &format!("{event:?}")).await;
+    };
+    let now = now_ms();
+    let pause = (FIRST_CHECK_MS << row.checks.clamp(0, 10)).min(MAX_CHECK_MS);
+    if next == row.status {
+        ctx.db()?.batch(vec![queries::check_refund_at(id, now + pause)]).await?;
+        return Ok(());
+    }
+    let mut statements: Vec<Statement> =
+        queries::refund_is(id, (row.status, next), provider_refund_id, now + pause, now).into();
+    let detail = serde_json::json!({ "refund_id": id, "amount_fen": row.amount_fen });
+    let mut happened = None;
+    match next {
+        RefundStatus::Succeeded => {
+            let entry = ledger::refund_paid(id, row.provider.as_str(), row.amount_fen);
+            statements.push(queries::post(&entry, now));
+            happened = Some("refunded");
+        }
+        RefundStatus::Closed => {
+            let entry = ledger::refund_closed(id, row.order_id.as_str(), row.amount_fen);
+            statements.push(queries::post(&entry, now));
+            happened = Some("refund_closed");
+        }
+        RefundStatus::Abnormal => happened = Some("refund_abnormal"),
+        RefundStatus::Requested | RefundStatus::Processing => {}
+    }
+    if let Some(kind) = happened {
+        let event_id = ctx.new_id()?;
+        let by = &Actor::System;
+        statements.push(order::queries::insert_event(
+            &event_id,
+            &row.order_id,
+            now,
+            kind,
+            by,
+            &detail,
+        ));
+        if kind != "refunded" {
+            statements.push(row.difference(ctx, kind, "staff must act")?);
+        }
+    }
+    match ctx.db()?.batch(statements).await {
+        Ok(_) => Ok(()),
+        // Somebody else has written what the provider says meanwhile.
+        Err(error)
+            if error.is_constraint("refund_known")
+                || error.is_constraint("ledger_entry_account_id") =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn note(ctx: &Ctx, row: &Row, kind: &str, theirs: &str) -> Answer<()> {
+    ctx.db()?.batch(vec![row.difference(ctx, kind, theirs)?]).await?;
+    Ok(())
+}
+
+impl Row {
+    fn order<'a>(&'a self, notify_url: &'a str) -> RefundOrder<'a> {
+        RefundOrder {
+            out_trade_no: &self.payment_id,
+            out_refund_no: self.id.as_str(),
+            refund_fen: self.amount_fen,
+            total_fen: self.total_fen,
+            reason: Some(self.reason.as_str()).filter(|reason| !reason.is_empty()),
+            notify_url: (self.provider == Provider::WechatPay && !notify_url.is_empty())
+                .then_some(notify_url),
+        }
+    }
+
+    fn difference(&self, ctx: &Ctx, kind: &str, theirs: &str) -> Answer<Statement> {
+        let ours = serde_json::json!({ "status": self.status, "amount_fen": self.amount_fen });
+        let theirs = serde_json::json!({ "said": theirs });
+        Ok(queries::note_difference(
+            &ctx.new_id()?,
+            kind,
+            self.provider,
+            self.id.as_str(),
+            (&ours.to_string(), &theirs.to_string()),
+            now_ms(),
+        ))
+    }
+}
+
+// By staff ----------------------------------------------------------------------------------------
+
+/// Money that staff give back.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StaffRefund {
+    /// In fen; at most what was paid and not given back.
+    amount_fen: Int<1, 100_000_000>,
+    /// Why; the customer may read it.
+    reason: Text<1, 80>,
+}
+
+/// Money that goes back.
+#[derive(Serialize, ToSchema)]
+pub struct RefundAnswer {
+    /// In fen.
+    refunded_fen: i64,
+    /// What the order has left of what was paid, in fen.
+    paid_fen: i64,
+}
+
+#[derive(Deserialize)]
+struct ToRefund {
+    store_id: Id,
+    paid_fen: i64,
+}
+
+/// Give money back
+///
+/// It goes back the way it came, the latest payment first. What was paid over the counter is handed
+/// over there.
+#[utoipa::path(
+    post, path = "/api/v1/staff/orders/{id}/refunds", tag = "payments", operation_id = "staff_refund",
+    params(
+        ("id" = Id, Path, description = "The order"),
+        ("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$"),
+    ),
+    request_body = StaffRefund,
+    responses((status = 201, description = "Decided; it is on its way", body = RefundAnswer)),
+)]
+pub(crate) async fn refund_as_staff(
+    ctx: Ctx,
+    staff: Staff,
+    PathId(order_id): PathId,
+    operation: Operation<StaffRefund>,
+) -> Answer<Response> {
+    let operator = Operator::new(format!("staff:{}", staff.id), &operation);
+    let wish = operation.body;
+    let db = ctx.db()?;
+    let reads =
+        vec![operator.stored(), queries::to_settle(&order_id), queries::refundable(&order_id)];
+    let rows = db.read(reads).await?;
+    let known: ToRefund = rows.first(1)?.ok_or_else(|| Problem::from(Code::NotFound))?;
+    staff.require(Permission::PaymentRefund, &known.store_id)?;
+    if let Some(answer) = operator.replay(&rows, 0)? {
+        return Ok(answer);
+    }
+    let amount_fen = wish.amount_fen.get();
+    let too_much = || {
+        let most = known.paid_fen;
+        Problem::from(Code::RefundTooLarge).with(most).at("amount_fen")
+    };
+    if amount_fen > known.paid_fen {
+        return Err(too_much());
+    }
+    let refundables: Refundables = rows.one(2)?;
+    let reason = wish.reason.as_str();
+    let (wanted, asked) = wanted(
+        &ctx,
+        &Wish {
+            order_id: &order_id,
+            payments: &refundables.payments(),
+            amount_fen,
+            cause: "staff",
+            reason,
+            staff_id: Some(&staff.id),
+        },
+    )?;
+    let answer = RefundAnswer { refunded_fen: amount_fen, paid_fen: known.paid_fen - amount_fen };
+    let response = serde_json::to_string(&answer).map_err(Problem::internal)?;
+    let detail = serde_json::json!({ "amount_fen": amount_fen, "reason": reason });
+    let (event_id, audit_id) = (ctx.new_id()?, ctx.new_id()?);
+    let actor = Actor::Staff(staff.id.clone());
+    let mut statements = vec![operator.store(StatusCode::CREATED, &response, ctx.now)];
+    statements.extend(wanted);
+    statements.push(order::queries::insert_event(
+        &event_id,
+        &order_id,
+        ctx.now,
+        "refund_requested",
+        &actor,
+        &detail,
+    ));
+    let subject = order_id.as_str();
+    statements.push(queries::audit(&audit_id, &staff.id, "refund", subject, &detail, ctx.now));
+    for row in &asked {
+        statements.push(row.insert(&ctx)?);
+    }
+    match db.batch(statements).await {
+        Ok(_) => {
+            outbox::deliver_soon(&ctx, asked).await;
+            Ok(respond::json_bytes(StatusCode::CREATED, response.into_bytes()))
+        }
+        Err(error) if error.is_constraint("idempotency_actor") => operator.replay_now(&ctx).await,
+        Err(error) if error.is_constraint("account_balance") => Err(too_much()),
+        Err(error) => Err(error.into()),
+    }
+}
