@@ -43,6 +43,7 @@ CREATE UNIQUE INDEX payment_transaction ON payment (provider, transaction_id) WH
 CREATE INDEX payment_order ON payment (order_id);
 CREATE INDEX payment_check ON payment (check_at) WHERE status = 'pending';
 CREATE INDEX payment_store ON payment (store_id, created_at, id);
+CREATE INDEX payment_created ON payment (created_at, id);
 CREATE INDEX payment_day ON payment (provider, paid_at) WHERE status = 'paid';
 
 -- One out_refund_no, which is its id.
@@ -69,6 +70,7 @@ CREATE INDEX refund_order ON refund (order_id);
 CREATE INDEX refund_payment ON refund (payment_id);
 CREATE INDEX refund_check ON refund (check_at) WHERE status IN ('requested', 'processing');
 CREATE INDEX refund_store ON refund (store_id, created_at, id);
+CREATE INDEX refund_created ON refund (created_at, id);
 CREATE INDEX refund_day ON refund (succeeded_at) WHERE status = 'succeeded';
 
 -- Accounts and their entries: domain/src/ledger.rs says what they are called. A balance is the sum of
@@ -116,6 +118,7 @@ CREATE TABLE difference (
 ) STRICT;
 CREATE UNIQUE INDEX difference_once ON difference (kind, provider, subject);
 CREATE INDEX difference_open ON difference (found_at, id) WHERE resolved_at IS NULL;
+CREATE INDEX difference_found ON difference (found_at, id);
 
 -- Days whose bill has been compared.
 CREATE TABLE bill (

@@ -18,6 +18,9 @@ const ROWS: u32 = 200;
 /// An order paid this long ago should have been confirmed.
 const UNCONFIRMED_MS: i64 = 120_000;
 
+/// The provider closes a payment by its deadline itself; this long after it we do.
+const AFTER_DEADLINE_MS: i64 = 120_000;
+
 #[derive(Deserialize)]
 struct Unconfirmed {
     order_id: Id,
@@ -74,7 +77,13 @@ pub(crate) async fn run(ctx: &Ctx, until: i64) -> Answer<Done> {
 
 async fn ask(ctx: &Ctx, payment_id: &str) -> Answer<()> {
     let Some(row) = record::read(ctx, payment_id).await? else { return Ok(()) };
-    let answer = conclude::ask(ctx, &row).await;
+    // Past its deadline it is closed as well, for its order may wait for another one or for none.
+    let over = now_ms() > row.expires_at + AFTER_DEADLINE_MS;
+    let answer = if over {
+        conclude::conclude(ctx, payment_id).await
+    } else {
+        conclude::ask(ctx, &row).await
+    };
     let next = conclude::next_check(row.checks + 1);
     ctx.db()?.batch(vec![queries::check_payment_at(payment_id, next)]).await?;
     answer.map(drop)

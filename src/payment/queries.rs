@@ -47,6 +47,8 @@ const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'store_id',
     'paid_by_another', json(CASE WHEN EXISTS (SELECT 1 FROM payment other
         WHERE other.order_id = p.order_id AND other.id <> p.id AND other.status = 'paid')
         THEN 'true' ELSE 'false' END),
+    'other_pending', (SELECT other.id FROM payment other
+        WHERE other.order_id = p.order_id AND other.id <> p.id AND other.status = 'pending'),
     'line', json((SELECT json_object('id', l.id, 'claim_id', l.claim_id,
         'technician_id', l.technician_id, 'store_id', l.store_id, 'start_at', l.start_at,
         'end_at', l.end_at, 'block_start', l.block_start, 'block_end', l.block_end)
@@ -539,27 +541,37 @@ pub struct MoneyFilter<'a> {
     pub limit: u32,
 }
 
+/// A page and one more. Store and order have an index that ends in (created_at, id), and so has the
+/// whole table, so a page costs its own rows, however long the history.
 fn money_list(filter: &MoneyFilter, row: &str, table: &str) -> Statement {
-    let (at, id) = filter.after.clone().unwrap_or((i64::MAX >> 11, String::new()));
+    let mut params: Vec<Param> = Vec::new();
+    let mut terms: Vec<String> = vec!["true".to_owned()];
+    let mut term = |text: &str, param: Option<Param>| {
+        if let Some(param) = param {
+            params.push(param);
+            terms.push(text.replace('?', &format!("?{}", params.len())));
+        }
+    };
+    term("m.store_id = ?", filter.store_id.map(Into::into));
+    term("m.order_id = ?", filter.order_id.map(Into::into));
+    term("m.status = ?", filter.status.map(Into::into));
+    let scope = filter.scope.json();
+    term("m.store_id IN (SELECT value FROM json_each(?))", scope.map(Into::into));
+    if let Some((at, id)) = &filter.after {
+        let (from, before) = (params.len() + 1, params.len() + 2);
+        params.extend([Param::from(*at), Param::from(id)]);
+        terms.push(format!(
+            "m.created_at <= ?{from} AND (m.created_at < ?{from} OR m.id < ?{before})"
+        ));
+    }
+    params.push(Param::from(filter.limit + 1));
+    let (terms, limit) = (terms.join(" AND "), params.len());
     Statement::new(
         format!(
-            "SELECT {row} AS json FROM {table} m
-             WHERE (?1 IS NULL OR m.store_id = ?1) AND (?2 IS NULL OR m.order_id = ?2)
-                AND (?3 IS NULL OR m.status = ?3)
-                AND (?4 IS NULL OR m.store_id IN (SELECT value FROM json_each(?4)))
-                AND m.created_at <= CAST(?5 AS INTEGER)
-                AND (m.created_at < CAST(?5 AS INTEGER) OR m.id < ?6)
-             ORDER BY m.created_at DESC, m.id DESC LIMIT ?7"
+            "SELECT {row} AS json FROM {table} m WHERE {terms}
+             ORDER BY m.created_at DESC, m.id DESC LIMIT ?{limit}"
         ),
-        vec![
-            filter.store_id.into(),
-            filter.order_id.into(),
-            filter.status.into(),
-            filter.scope.json().into(),
-            at.into(),
-            id.into(),
-            Param::from(filter.limit + 1),
-        ],
+        params,
     )
 }
 
@@ -592,18 +604,20 @@ pub fn refunds(filter: &MoneyFilter) -> Statement {
 /// Differences, the latest first, after a row.
 #[must_use]
 pub fn differences(open: bool, after: Option<&(i64, String)>, limit: u32) -> Statement {
-    let (at, id) = after.cloned().unwrap_or((i64::MAX >> 11, String::new()));
-    sql!(
-        "SELECT json_object('id', id, 'kind', kind, 'provider', provider, 'subject', subject,
-            'ours', json(ours), 'theirs', json(theirs), 'found_at', found_at,
-            'resolved_at', resolved_at, 'resolved_by', resolved_by, 'note', note) AS json
-         FROM difference WHERE (?1 = 0 OR resolved_at IS NULL)
-            AND found_at <= CAST(?2 AS INTEGER) AND (found_at < CAST(?2 AS INTEGER) OR id < ?3)
-         ORDER BY found_at DESC, id DESC LIMIT ?4",
-        open,
-        at,
-        id,
-        limit + 1
+    let mut params = vec![Param::from(limit + 1)];
+    let mut terms = if open { "resolved_at IS NULL".to_owned() } else { "true".to_owned() };
+    if let Some((at, id)) = after {
+        params.extend([Param::from(*at), Param::from(id)]);
+        terms.push_str(" AND found_at <= ?2 AND (found_at < ?2 OR id < ?3)");
+    }
+    Statement::new(
+        format!(
+            "SELECT json_object('id', id, 'kind', kind, 'provider', provider, 'subject', subject,
+                'ours', json(ours), 'theirs', json(theirs), 'found_at', found_at,
+                'resolved_at', resolved_at, 'resolved_by', resolved_by, 'note', note) AS json
+             FROM difference WHERE {terms} ORDER BY found_at DESC, id DESC LIMIT ?1"
+        ),
+        params,
     )
 }
 

@@ -46,6 +46,7 @@ pub struct Row {
     hold_expires_at: Option<i64>,
     start_at: i64,
     paid_by_another: bool,
+    other_pending: Option<Id>,
     line: Option<Line>,
 }
 
@@ -220,6 +221,10 @@ async fn decide(ctx: &Ctx, row: &Row, said: &Transaction) -> Answer<Option<Batch
                     paid: true,
                 },
             )?);
+            // Paid by a number that was given up for another one: nobody is to pay the other as well.
+            if let Some(payment_id) = row.other_pending.clone() {
+                rows.push(outbox::Row::new(ctx, Message::ClosePayment { payment_id })?);
+            }
             ("paid", detail)
         }
         Paid::RefundInFull { why } => {
