@@ -6,7 +6,7 @@ use chrono::Days;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use zhundian_domain::time::{Bits, Tick, dates_interval, wall_at};
+use zhundian_domain::time::{Bits, TICK_MINUTES, Tick, dates_interval, wall_at};
 
 use crate::booking::offer::{Row, days_around};
 use crate::booking::queries::{self, Asked};
@@ -108,7 +108,9 @@ fn write(
     allowed: &Bits,
     starts: &[(&Id, Bits)],
 ) -> String {
-    let mut out = String::with_capacity(4096);
+    // A start with every technician is the longest there is; most days are fuller than that.
+    let longest = 64 + starts.len() * 35;
+    let mut out = String::with_capacity((allowed.ones().count() * longest / 2).min(MAX_CAPACITY));
     out.push_str("{\"days\":[");
     let mut ones = allowed.ones().peekable();
     let mut stamp = Stamp::default();
@@ -147,19 +149,40 @@ fn write(
     out
 }
 
-/// Writes instants of the same date and offset without formatting them anew.
+/// Bytes set aside at once for an answer; a longer one grows.
+const MAX_CAPACITY: usize = 256 * 1024;
+/// Ticks in an hour.
+const HOUR: i64 = 60 / TICK_MINUTES;
+/// Minutes on a clock's face.
+const DAY_MINUTES: u16 = 24 * 60;
+
+/// Writes instants of the same date and offset without formatting them anew, and asks the time zone
+/// library once an hour: an hour at whose ends the clock has one offset has it throughout.
 #[derive(Default)]
 struct Stamp {
     date: Option<chrono::NaiveDate>,
     offset_seconds: i32,
     minute: u16,
+    /// The hour that is steady, and what the clock shows at its beginning.
+    steady: Option<(Tick, u16)>,
     prefix: String,
     suffix: String,
 }
 
 impl Stamp {
     fn see(&mut self, zone: Tz, tick: Tick) -> bool {
+        if let Some((from, minute)) = self.steady
+            && (0..HOUR).contains(&tick.since(from))
+            && let Ok(past) = u16::try_from(tick.since(from) * TICK_MINUTES)
+            && minute + past < DAY_MINUTES
+        {
+            self.minute = minute + past;
+            return true;
+        }
         let Some(wall) = wall_at(zone, tick.ms()) else { return false };
+        let hour_ends = wall_at(zone, tick.plus(HOUR - 1).ms());
+        let steady = hour_ends.is_some_and(|end| end.offset_seconds == wall.offset_seconds);
+        self.steady = steady.then_some((tick, wall.minute));
         self.minute = wall.minute;
         if self.date != Some(wall.date) || self.offset_seconds != wall.offset_seconds {
             let text = zhundian_domain::time::rfc3339(zone, tick.ms());
@@ -220,5 +243,30 @@ mod tests {
              \"2026-11-24T09:05:00+08:00\",\"technician_ids\":[\"{a}\",\"{b}\"]}}]}}]}}"
         );
         assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn a_stamp_says_what_the_library_says_also_where_the_clock_is_turned() {
+        use chrono_tz::{Asia, Australia, Europe};
+        let cases = [
+            (Asia::Shanghai, "2026-11-23"),
+            (Europe::Berlin, "2026-03-28"),
+            (Europe::Berlin, "2026-10-24"),
+            (Australia::Lord_Howe, "2026-04-04"),
+            (Australia::Lord_Howe, "2026-10-03"),
+        ];
+        for (zone, from) in cases {
+            let range = dates_interval(zone, from.parse().expect("a date"), 3).expect("a range");
+            // Every tick, and only some of them.
+            for step in [1, 5, 13] {
+                let mut stamp = super::Stamp::default();
+                for tick in (0..range.ticks()).step_by(step).map(|by| range.start.plus(by)) {
+                    let mut text = String::new();
+                    assert!(stamp.see(zone, tick));
+                    stamp.write(&mut text);
+                    assert_eq!(text, zhundian_domain::time::rfc3339(zone, tick.ms()));
+                }
+            }
+        }
     }
 }

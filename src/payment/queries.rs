@@ -541,7 +541,7 @@ pub struct MoneyFilter<'a> {
     pub limit: u32,
 }
 
-/// A page and one more. Store and order have an index that ends in (created_at, id), and so has the
+/// A page and one more. Store and order have an index that ends in `(created_at, id)`, and so has the
 /// whole table, so a page costs its own rows, however long the history.
 fn money_list(filter: &MoneyFilter, row: &str, table: &str) -> Statement {
     let mut params: Vec<Param> = Vec::new();
