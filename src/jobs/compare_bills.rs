@@ -1,12 +1,13 @@
-//! Compares each day's bill of WeChat Pay with our payments and refunds. What differs is listed for
-//! staff; no money is moved from it. Days that are missing are caught up, as far back as bills reach
-//! here.
+//! Compares each day's bills with our payments and refunds. What differs is listed for staff; no money is
+//! moved from it. Days that are missing are caught up, as far back as [`DAYS_BACK`]. WeChat Pay's new
+//! certificates are fetched on the way.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{Days, NaiveDate};
 use zhundian_domain::time::{date_at, dates_interval};
-use zhundian_providers::wechat_pay::{BillOutcome, MAX_BILL_BYTES, TradeBill, TradeKind};
+use zhundian_providers::alipay::{self, BillKind, BillRow};
+use zhundian_providers::wechat_pay::{self, TradeBill, TradeKind};
 
 use crate::d1::Statement;
 use crate::error::{Answer, Problem};
@@ -16,118 +17,130 @@ use crate::http::outbound;
 use crate::jobs::Done;
 use crate::payment::channel::Provider;
 use crate::payment::crypto::WebCrypto;
-use crate::payment::provider::{built, seconds, stamp, to_wechat_pay};
-use crate::payment::{keys, queries};
+use crate::payment::provider::{alipay as configured_alipay, built, seconds, stamp, to_wechat_pay};
+use crate::payment::{keys, queries, unpack};
 
-/// The provider's days.
+/// The providers' days.
 const ZONE: chrono_tz::Tz = chrono_tz::Asia::Shanghai;
 /// Days back from yesterday that are caught up.
 const DAYS_BACK: u64 = 7;
 /// A day's bill is there from ten in the morning on.
 const READY_HOUR_MS: i64 = 10 * 3_600_000;
+/// A bill of Alipay's that is not there so long after its day had nothing to say.
+const LATE_MS: i64 = 3 * 86_400_000;
 /// Rows of one batch.
 const CHUNK: usize = 500;
 
 /// One run.
 pub(crate) async fn run(ctx: &Ctx, until: i64) -> Answer<Done> {
     let refreshed = keys::refresh(ctx).await;
-    if ctx.config().wechat_pay.is_none() {
-        return Ok(Done { outcome: "no WeChat Pay".into(), watermark: String::new() });
-    }
     let ready = date_at(ZONE, now_ms() - READY_HOUR_MS)
         .and_then(|date| date.pred_opt())
         .ok_or_else(|| Problem::internal("no date"))?;
+    let config = ctx.config();
+    let providers = [
+        (Provider::WechatPay, config.wechat_pay.is_some()),
+        (Provider::Alipay, config.alipay.is_some()),
+    ];
     let (mut compared, mut differences, mut waiting) = (0, 0, 0);
-    for back in (0..DAYS_BACK).rev() {
-        let Some(date) = ready.checked_sub_days(Days::new(back)) else { continue };
-        if now_ms() > until {
-            break;
-        }
-        let done: Option<bool> =
-            ctx.db()?.first(queries::bill_compared(Provider::WechatPay, date)).await?;
-        if done.is_some() {
-            continue;
-        }
-        match compare(ctx, date).await? {
-            Some(found) => {
-                compared += 1;
-                differences += found;
+    for (provider, _) in providers.into_iter().filter(|(_, used)| *used) {
+        for back in (0..DAYS_BACK).rev() {
+            let Some(date) = ready.checked_sub_days(Days::new(back)) else { continue };
+            if now_ms() > until {
+                break;
             }
-            None => waiting += 1,
+            let done: Option<bool> =
+                ctx.db()?.first(queries::bill_compared(provider, date)).await?;
+            if done.is_some() {
+                continue;
+            }
+            let bill = match provider {
+                Provider::Alipay => of_alipay(ctx, date).await?,
+                _ => of_wechat_pay(ctx, date).await?,
+            };
+            match bill {
+                Some(rows) => {
+                    compared += 1;
+                    differences += compare(ctx, provider, date, &rows).await?;
+                }
+                None => waiting += 1,
+            }
         }
     }
-    let keys = refreshed.map_or_else(|_| "no".to_owned(), |count| count.to_string());
+    let keys = refreshed.map_or_else(|_| "no answer about".to_owned(), |count| count.to_string());
     let outcome = format!(
-        "{compared} days compared, {differences} differences, {waiting} not there; {keys} certificates"
+        "{compared} bills compared, {differences} differences, {waiting} not there; {keys} certificates"
     );
     Ok(Done { outcome, watermark: String::new() })
 }
 
-/// Compares one day; `None` when its bill is not there yet.
-async fn compare(ctx: &Ctx, date: NaiveDate) -> Answer<Option<u32>> {
-    let Some(bill) = fetch(ctx, date).await? else { return Ok(None) };
+/// Compares one day's bill with our rows, both ways. Answers how many differences there are.
+async fn compare(ctx: &Ctx, from: Provider, date: NaiveDate, bill: &[BillRow]) -> Answer<u32> {
     let now = now_ms();
     let mut statements: Vec<Statement> = Vec::new();
-    let rows = u32::try_from(bill.rows.len()).unwrap_or(u32::MAX);
-    for chunk in bill.rows.chunks(CHUNK) {
+    for chunk in bill.chunks(CHUNK) {
         let numbers: Vec<&str> = chunk
             .iter()
-            .map(|row| match row.kind {
-                TradeKind::Refund(_) => row.out_refund_no.as_deref().unwrap_or_default(),
-                _ => row.out_trade_no.as_str(),
-            })
+            .map(|row| row.out_refund_no.as_deref().unwrap_or(&row.out_trade_no))
             .collect();
         let json = serde_json::to_string(&numbers).map_err(Problem::internal)?;
         let reads = vec![queries::payments_by_id(&json), queries::refunds_by_id(&json)];
         let known = ctx.db()?.read(reads).await?;
-        let payments = by_number(known.all(0)?);
-        let refunds = by_number(known.all(1)?);
+        let (payments, refunds) = (by_number(known.all(0)?), by_number(known.all(1)?));
         for (row, number) in chunk.iter().zip(numbers) {
-            let (kind, ours, fits) = match row.kind {
-                TradeKind::Refund(_) => (
-                    "bill_refund",
-                    refunds.get(number),
-                    &["succeeded", "processing", "requested"][..],
-                ),
-                _ => ("bill_payment", payments.get(number), &["paid"][..]),
+            let (kind, ours, fits) = match row.out_refund_no {
+                Some(_) => {
+                    let under_way = &["succeeded", "processing", "requested"][..];
+                    ("bill_refund", refunds.get(number), under_way)
+                }
+                None => ("bill_payment", payments.get(number), &["paid"][..]),
             };
             let same = ours.is_some_and(|(status, fen)| {
                 *fen == row.amount_fen && fits.contains(&status.as_str())
             });
             if !same {
                 let theirs = serde_json::json!({ "amount_fen": row.amount_fen, "date": date });
-                statements.push(difference(ctx, kind, number, ours, &theirs, now)?);
+                statements.push(difference(ctx, kind, (from, number), ours, &theirs, now)?);
             }
         }
     }
     // What we have and the bill has not.
     let day = dates_interval(ZONE, date, 1).ok_or_else(|| Problem::internal("no day"))?;
-    let ours = queries::payments_between(Provider::WechatPay, day.start.ms(), day.end.ms());
+    let ours = queries::payments_between(from, day.start.ms(), day.end.ms());
     let ours = by_number(ctx.db()?.read(vec![ours]).await?.all(0)?);
-    let billed: std::collections::HashSet<&str> = bill
-        .rows
+    let billed: HashSet<&str> = bill
         .iter()
-        .filter(|row| row.kind == TradeKind::Payment)
+        .filter(|row| row.out_refund_no.is_none())
         .map(|row| row.out_trade_no.as_str())
         .collect();
     for (number, known) in ours.iter().filter(|(number, _)| !billed.contains(number.as_str())) {
         let theirs = serde_json::json!({ "date": date });
-        statements.push(difference(ctx, "bill_missing", number, Some(known), &theirs, now)?);
+        statements.push(difference(
+            ctx,
+            "bill_missing",
+            (from, number),
+            Some(known),
+            &theirs,
+            now,
+        )?);
     }
     let found = u32::try_from(statements.len()).unwrap_or(u32::MAX);
-    statements.push(queries::keep_bill(Provider::WechatPay, date, (rows, found), now));
+    let rows = u32::try_from(bill.len()).unwrap_or(u32::MAX);
+    statements.push(queries::keep_bill(from, date, (rows, found), now));
     ctx.db()?.batch(statements).await?;
-    Ok(Some(found))
+    Ok(found)
 }
 
-fn by_number(rows: Vec<(String, String, i64)>) -> HashMap<String, (String, i64)> {
+type ByNumber = HashMap<String, (String, i64)>;
+
+fn by_number(rows: Vec<(String, String, i64)>) -> ByNumber {
     rows.into_iter().map(|(number, status, fen)| (number, (status, fen))).collect()
 }
 
 fn difference(
     ctx: &Ctx,
     kind: &str,
-    number: &str,
+    (provider, number): (Provider, &str),
     ours: Option<&(String, i64)>,
     theirs: &serde_json::Value,
     now: i64,
@@ -138,25 +151,68 @@ fn difference(
     );
     let pair = (ours.to_string(), theirs.to_string());
     let texts = (pair.0.as_str(), pair.1.as_str());
-    Ok(queries::note_difference(&ctx.new_id()?, kind, Provider::WechatPay, number, texts, now))
+    Ok(queries::note_difference(&ctx.new_id()?, kind, provider, number, texts, now))
 }
 
-async fn fetch(ctx: &Ctx, date: NaiveDate) -> Answer<Option<TradeBill>> {
+/// A day's bill of WeChat Pay; `None` when it is not there yet.
+async fn of_wechat_pay(ctx: &Ctx, date: NaiveDate) -> Answer<Option<Vec<BillRow>>> {
+    use wechat_pay::BillOutcome;
     let merchant = keys::merchant(ctx, None).await?;
     let request = built(merchant.trade_bill(&WebCrypto, stamp()?, date).await)?;
     let received = to_wechat_pay(&merchant, &request).await.map_err(Problem::unavailable)?;
     let merchant = keys::merchant(ctx, received.serial()).await?;
     let url = match merchant.read_bill_url(&WebCrypto, seconds(), received.signed()).await {
         BillOutcome::Ready(url) => url,
-        BillOutcome::Empty => {
-            return Ok(Some(TradeBill { rows: Vec::new(), paid_fen: 0, refund_fen: 0 }));
-        }
+        BillOutcome::Empty => return Ok(Some(Vec::new())),
         BillOutcome::NotYet(_) => return Ok(None),
         BillOutcome::Refused(refusal) => return Err(Problem::unavailable(refusal)),
         BillOutcome::Unknown(doubt) => return Err(Problem::unavailable(doubt)),
     };
     let request = built(merchant.download_bill(&WebCrypto, stamp()?, &url).await)?;
-    let file = outbound::send_for(&request, MAX_BILL_BYTES).await.map_err(Problem::unavailable)?;
+    let file = outbound::send_for(&request, wechat_pay::MAX_BILL_BYTES)
+        .await
+        .map_err(Problem::unavailable)?;
     let bytes = url.file(file.reply()).map_err(Problem::unavailable)?;
-    TradeBill::parse(bytes).map(Some).map_err(Problem::internal)
+    let bill = TradeBill::parse(bytes).map_err(Problem::internal)?;
+    let rows = bill.rows.into_iter().map(|row| BillRow {
+        out_trade_no: row.out_trade_no,
+        out_refund_no: match row.kind {
+            TradeKind::Refund(_) => row.out_refund_no,
+            TradeKind::Payment | TradeKind::Revoked => None,
+        },
+        amount_fen: row.amount_fen,
+    });
+    Ok(Some(rows.collect()))
+}
+
+/// A day's bill of Alipay. That there is none may mean that it is not made yet, or, after a while, that
+/// nothing happened.
+async fn of_alipay(ctx: &Ctx, date: NaiveDate) -> Answer<Option<Vec<BillRow>>> {
+    use alipay::BillOutcome;
+    let app = configured_alipay(ctx)?;
+    let request = built(app.bill(&WebCrypto, seconds(), BillKind::Trades, date).await)?;
+    let received = outbound::send(&request).await.map_err(Problem::unavailable)?;
+    let url = match app.read_bill(&WebCrypto, received.reply()).await {
+        BillOutcome::Ready(url) => url,
+        BillOutcome::NotThere => {
+            let late = date_at(ZONE, now_ms() - LATE_MS).is_some_and(|day| date < day);
+            return Ok(late.then(Vec::new));
+        }
+        BillOutcome::Refused(refusal) => return Err(Problem::unavailable(refusal)),
+        BillOutcome::Unknown(doubt) => return Err(Problem::unavailable(doubt)),
+    };
+    let file = outbound::send_for(&alipay::download_bill(url), alipay::MAX_BILL_BYTES)
+        .await
+        .map_err(Problem::unavailable)?;
+    let mut found = None;
+    for packed in alipay::unzip_bill(file.reply().body).map_err(Problem::internal)? {
+        let bytes = if packed.deflated {
+            unpack::inflate(packed.bytes).await.map_err(Problem::internal)?
+        } else {
+            packed.bytes.to_vec()
+        };
+        let text = unpack::gbk(&bytes).map_err(Problem::internal)?;
+        found = found.or(alipay::bill_rows(&text).map_err(Problem::internal)?);
+    }
+    Ok(Some(found.ok_or_else(|| Problem::internal("a bill without its list"))?))
 }

@@ -11,7 +11,8 @@
 //! - [`refund`]: giving money back; [`settle`]: taking it over the counter;
 //! - [`staff`]: what staff see, and what they can do about what was given up;
 //! - [`provider`], [`keys`], [`crypto`], [`channel`]: WeChat Pay and Alipay behind one set of calls;
-//! - [`shipping`]: WeChat is told of what was delivered.
+//! - [`shipping`]: WeChat is told of what was delivered;
+//! - [`unpack`]: what a bill is packed in.
 //!
 //! Jobs beside it: `expire_unpaid`, `reconcile_payments`, `compare_bills`.
 //!
@@ -29,6 +30,7 @@ pub mod refund;
 pub mod settle;
 pub mod shipping;
 pub mod staff;
+pub mod unpack;
 pub mod webhooks;
 
 use crate::auth::permission::Permission::{

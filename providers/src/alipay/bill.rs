@@ -1,5 +1,5 @@
-//! Where the bill of a day is: `alipay.data.dataservice.bill.downloadurl.query`. The file itself, a
-//! zip of CSV in GBK, is not read here.
+//! Where the bill of a day is: `alipay.data.dataservice.bill.downloadurl.query`. The file itself is
+//! read in `bill_file`.
 
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,12 @@ struct BillWire {
 #[derive(Deserialize)]
 struct BillUrlWire {
     bill_download_url: String,
+}
+
+/// The file at an address that [`App::read_bill`] gave: it is signed by its address.
+#[must_use]
+pub fn download(url: String) -> Request {
+    Request::get(url)
 }
 
 impl App {

@@ -11,13 +11,14 @@
 //! | `sign` | signatures of requests, replies and notices |
 //! | `trade` | make, query, close and cancel an order |
 //! | `refund` | refund, and query a refund |
-//! | `bill` | where the bill of a day is |
+//! | `bill`, `bill_file` | where the bill of a day is, and what it says |
 //! | `notice` | notices |
 //! | `error` | what goes wrong, in one table |
 //!
 //! Start at [`App`], and at [`Notice`] for what Alipay sends.
 
 mod bill;
+mod bill_file;
 mod error;
 mod notice;
 mod refund;
@@ -30,7 +31,10 @@ use std::fmt;
 
 use crate::crypto::{PrivateKey, PublicKey};
 
-pub use bill::{BillKind, BillOutcome};
+pub use bill::{BillKind, BillOutcome, download as download_bill};
+pub use bill_file::{
+    BadBill, BillRow, MAX_BILL_BYTES, Packed, rows as bill_rows, unzip as unzip_bill,
+};
 pub use notice::Notice;
 pub use trade::CancelOutcome;
 
