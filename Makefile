@@ -4,10 +4,11 @@
 #   make test
 #   make deploy  DRY=1 to see what is missing without an account
 #   make bench
+#   make model
 export PORT SANDBOX_PORT STATE DRY
 
-.PHONY: dev demo test deploy bench build setup clean
-dev demo test bench deploy build setup:
+.PHONY: dev demo test deploy bench model build setup clean
+dev demo test bench model deploy build setup:
 	@tools/$@
 clean:
 	rm -rf build target .state .wrangler

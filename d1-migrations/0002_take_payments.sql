@@ -29,6 +29,9 @@ CREATE TABLE payment (
   expires_at INTEGER NOT NULL,
   transaction_id TEXT,
   paid_at INTEGER,
+  -- Paid for nothing (the order was over, or paid by another): it goes back in full by itself, and is
+  -- never counted as the order's.
+  surplus INTEGER NOT NULL DEFAULT 0 CONSTRAINT payment_surplus CHECK (surplus IN (0, 1)),
   -- Who took it, at the store.
   taken_by TEXT REFERENCES staff (id),
   -- When the provider is asked next, while it is pending.

@@ -17,7 +17,7 @@
 //! | hold | live, same operation | the same answer again |
 //! | hold | released | refused as released |
 //! | confirm | held and live, or confirmed | confirmed |
-//! | confirm | none, or held and expired | taken again if the capacity is there, otherwise lost |
+//! | confirm | none, or held and expired | taken again if the capacity is there, otherwise lost: a tombstone |
 //! | confirm | released | stays released |
 //! | release | any, or none | released: a tombstone that a late confirm meets |
 //!
@@ -291,6 +291,11 @@ impl Calendar {
         if outcome == Confirmation::Confirmed && !already {
             let spec = known.map_or_else(|| spec.clone(), |claim| claim.spec.clone());
             changes.push(Change::Put(Claim { spec, state: ClaimState::Confirmed }));
+        }
+        // Its order will be cancelled for it, so a second confirm must not find the time free again.
+        if outcome == Confirmation::Lost {
+            let spec = known.map_or_else(|| spec.clone(), |claim| claim.spec.clone());
+            changes.push(Change::Put(Claim { spec, state: ClaimState::Released }));
         }
         // The appointment has left its old time either way; one whose new time is lost is cancelled.
         if let Some(old) = spec.replaces.as_deref().and_then(|id| self.claim(id))

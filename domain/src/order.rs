@@ -21,8 +21,8 @@
 //!
 //! `created` is where an order starts, and is never stored. What is said of a claim may come late and
 //! more than once, so a state that it no longer concerns stays: a confirm that meets a cancelled order
-//! changes nothing, and a claim that is lost while the customer is being served is no reason to send
-//! them home. A payment that a state refuses is not lost: [`crate::payment::on_paid`] gives it back.
+//! changes nothing (but what it took is to be released), and a claim that is lost while the customer is
+//! being served is no reason to send them home. A payment that a state refuses is not lost: [`crate::payment::on_paid`] gives it back.
 //! How far a refund has come stands beside the order, in [`crate::payment::RefundStatus`].
 
 use serde::{Deserialize, Serialize};
@@ -165,6 +165,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// [`Refusal`], and the state stays.
+#[allow(clippy::match_same_arms)] // By event, as the table is read.
 pub fn apply(status: Status, event: Event) -> Result<Status, Refusal> {
     use Status::{
         Cancelled, Closed, Completed, Confirmed, Created, InService, NoShow, Paid, PendingPayment,

@@ -173,7 +173,8 @@ pub struct Known {
 /// order's and the payment's states are still the ones decided on; otherwise it is decided again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Paid {
-    /// The payment is recorded and pays the order.
+    /// The payment is recorded and pays the order. Its other payments that are pending are to be closed at
+    /// their provider: nobody else asks for them any more.
     Record {
         /// The order's next state.
         next: order::Status,
@@ -250,7 +251,9 @@ pub const fn on_paid(known: &Known, said_fen: i64, now: i64) -> Paid {
     }
 }
 
-/// What of one payment can still be refunded.
+/// What of one payment can still be refunded. A payment that was refunded in full by itself is none,
+/// also after that refund was closed: it is asked for again by itself, and a cancellation is about the
+/// rest.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Refundable {
     /// The payment's id.

@@ -327,12 +327,14 @@ impl Rows {
             ClaimState::Confirmed => ("confirmed", None),
             ClaimState::Released => ("released", None),
         };
-        // An expired hold of the same operation makes room for its successor.
-        run(
-            &self.0,
-            "DELETE FROM claim WHERE op = ?1 AND id <> ?2 AND state = 'held'",
-            vec![text(&spec.op), text(&spec.id)],
-        )?;
+        // An expired hold of the same operation makes room for its successor; a tombstone is none.
+        if claim.state != ClaimState::Released {
+            run(
+                &self.0,
+                "DELETE FROM claim WHERE op = ?1 AND id <> ?2 AND state = 'held'",
+                vec![text(&spec.op), text(&spec.id)],
+            )?;
+        }
         run(
             &self.0,
             "INSERT INTO claim (id, op, store_id, kind, start_at, end_at, block_start, block_end,

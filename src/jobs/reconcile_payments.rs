@@ -21,6 +21,9 @@ const UNCONFIRMED_MS: i64 = 120_000;
 /// The provider closes a payment by its deadline itself; this long after it we do.
 const AFTER_DEADLINE_MS: i64 = 120_000;
 
+/// So long after its deadline a payment is asked about in any case.
+const JUST_AFTER_MS: i64 = 2_000;
+
 #[derive(Deserialize)]
 struct Unconfirmed {
     order_id: Id,
@@ -84,7 +87,12 @@ async fn ask(ctx: &Ctx, payment_id: &str) -> Answer<()> {
     } else {
         conclude::ask(ctx, &row).await
     };
-    let next = conclude::next_check(row.checks + 1);
+    // Once more between its deadline and the end of the hold: whoever paid in the last minute without a
+    // notice coming keeps their time.
+    let mut next = conclude::next_check(row.checks + 1);
+    if now_ms() < row.expires_at {
+        next = next.min(row.expires_at + JUST_AFTER_MS);
+    }
     ctx.db()?.batch(vec![queries::check_payment_at(payment_id, next)]).await?;
     answer.map(drop)
 }

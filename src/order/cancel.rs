@@ -119,9 +119,9 @@ async fn cancel(
         _ => Side::Store,
     };
     let refundables: Refundables =
-        ctx.db()?.read(vec![payment::queries::refundable(id)]).await?.one(0)?;
+        ctx.db()?.read(vec![payment::queries::refundable(id, false)]).await?.one(0)?;
     let refund_fen =
-        refund_fen(&known.cancellation, side, refundables.paid_fen, known.start_at, ctx.now);
+        refund_fen(&known.cancellation, side, refundables.paid_fen(), known.start_at, ctx.now);
     let (refunds, asked) = refund::wanted(
         ctx,
         &refund::Wish {

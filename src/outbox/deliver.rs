@@ -126,10 +126,18 @@ pub async fn confirm(
     let reply = ctx.calendars().call(calendar, &call).await?;
     let mut statements = write_days(calendar, &reply.days)?;
     match (reply.outcome, order) {
-        (Confirmation::Confirmed, Some((order_id, true))) => {
-            statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
+        (Confirmation::Confirmed, Some((order_id, paid))) => {
+            if paid {
+                statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
+            }
+            let claim_id = call.spec.id;
+            let release =
+                Message::Release { calendar: calendar.to_owned(), claim_id: claim_id.clone() };
+            let payload = serde_json::to_string(&release).map_err(Problem::internal)?;
+            let id = ctx.new_id()?;
+            statements.push(queries::release_unwanted(&id, &claim_id, &payload, ctx.now));
         }
-        (Confirmation::Confirmed, _) => {}
+        (Confirmation::Confirmed, None) => {}
         // Given back or lost: what stands on it, stands no more. After a cancellation nothing does.
         (_, Some((order_id, _))) => statements.extend(lost(ctx, order_id, &call.spec.id).await?),
         (_, None) => statements.push(queries::remove_lost_block(&call.spec.id)),
@@ -148,7 +156,7 @@ async fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>
         start_at: i64,
     }
     let reads =
-        vec![queries::stands_on(order_id, claim_id), payment::queries::refundable(order_id)];
+        vec![queries::stands_on(order_id, claim_id), payment::queries::refundable(order_id, false)];
     let rows = ctx.db()?.read(reads).await?;
     let Some(standing) = rows.first::<Standing>(0)? else { return Ok(Vec::new()) };
     let Ok(Status::Cancelled) = apply(standing.status, Event::ClaimLost) else {
@@ -157,7 +165,7 @@ async fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>
     let now = crate::http::context::now_ms();
     let refundables: Refundables = rows.one(1)?;
     let amount_fen =
-        refund_fen(&Tiers::default(), Side::Store, refundables.paid_fen, standing.start_at, now);
+        refund_fen(&Tiers::default(), Side::Store, refundables.paid_fen(), standing.start_at, now);
     let (refunds, asked) = refund::wanted(
         ctx,
         &refund::Wish {

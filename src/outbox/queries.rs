@@ -62,6 +62,21 @@ pub fn stands_on(order_id: &Id, claim_id: &str) -> Statement {
     )
 }
 
+/// Gives a claim back that was confirmed for an order whose line stands on it no more: it was cancelled or
+/// moved before the confirm came, and the release that followed found nothing.
+#[must_use]
+pub fn release_unwanted(id: &Id, claim_id: &str, payload: &str, now: i64) -> Statement {
+    sql!(
+        "INSERT INTO outbox (id, topic, payload, due_at, created_at)
+         SELECT ?1, ?2 ->> 'topic', ?2, ?4, ?4
+         WHERE NOT EXISTS (SELECT 1 FROM order_line WHERE claim_id = ?3 AND status = 'live')",
+        id,
+        payload,
+        claim_id,
+        now
+    )
+}
+
 /// Confirms an order that is paid, with its event; nothing when it is anything else by now.
 #[must_use]
 pub fn confirm_paid(order_id: &Id, event_id: &Id, now: i64) -> [Statement; 2] {

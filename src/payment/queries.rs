@@ -22,9 +22,11 @@ pub fn post(entry: &Entry, at: i64) -> Statement {
     )
 }
 
-/// What an order has been paid and not promised back, of the order `o`.
+/// What the order `o` has been paid and not promised back, without what was paid for nothing.
 pub const PAID_FEN: &str =
-    "coalesce((SELECT balance_fen FROM account WHERE id = 'order:' || o.id), 0)";
+    "coalesce((SELECT sum(p.amount_fen - coalesce((SELECT sum(r.amount_fen) FROM refund r
+        WHERE r.payment_id = p.id AND r.status <> 'closed'), 0))
+        FROM payment p WHERE p.order_id = o.id AND p.status = 'paid' AND p.surplus = 0), 0)";
 
 // Payments ----------------------------------------------------------------------------------------
 
@@ -78,16 +80,18 @@ pub fn paid(
     transaction_id: &str,
     paid_at: i64,
     payer: Option<&str>,
+    surplus: bool,
     now: i64,
 ) -> Statement {
     sql!(
         "UPDATE payment SET status = 'paid', transaction_id = ?2, paid_at = ?3,
-            payer = coalesce(payer, ?4), updated_at = ?5 WHERE id = ?1",
+            payer = coalesce(payer, ?4), updated_at = ?5, surplus = ?6 WHERE id = ?1",
         id,
         transaction_id,
         paid_at,
         payer,
-        now
+        now,
+        surplus
     )
 }
 
@@ -270,18 +274,17 @@ pub fn unconfirmed(before: i64, limit: u32) -> Statement {
 // Refunds -----------------------------------------------------------------------------------------
 
 /// What of an order's payments can be refunded: each with what it paid less its refunds, the latest
-/// first.
+/// first. What was paid for nothing is among it for staff alone: the order's own rules know nothing of it.
 #[must_use]
-pub fn refundable(order_id: &Id) -> Statement {
+pub fn refundable(order_id: &Id, with_surplus: bool) -> Statement {
     sql!(
-        "SELECT json_object('paid_fen', coalesce((SELECT balance_fen FROM account
-                WHERE id = 'order:' || ?1), 0),
-            'payments', (SELECT json_group_array(json_array(id, provider, left_fen)) FROM (
-                SELECT p.id, p.provider, p.amount_fen - coalesce((SELECT sum(r.amount_fen) FROM refund r
-                    WHERE r.payment_id = p.id AND r.status <> 'closed'), 0) AS left_fen
-                FROM payment p WHERE p.order_id = ?1 AND p.status = 'paid'
-                ORDER BY p.created_at DESC, p.id DESC))) AS json",
-        order_id
+        "SELECT json_group_array(json_array(id, provider, left_fen)) AS json FROM (
+            SELECT p.id, p.provider, p.amount_fen - coalesce((SELECT sum(r.amount_fen) FROM refund r
+                WHERE r.payment_id = p.id AND r.status <> 'closed'), 0) AS left_fen
+            FROM payment p WHERE p.order_id = ?1 AND p.status = 'paid' AND (?2 = 1 OR p.surplus = 0)
+            ORDER BY p.created_at DESC, p.id DESC)",
+        order_id,
+        with_surplus
     )
 }
 

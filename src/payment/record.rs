@@ -193,7 +193,9 @@ async fn decide(ctx: &Ctx, row: &Row, said: &Transaction) -> Answer<Option<Batch
         vec![queries::still_known(row.id.as_str(), row.status, &row.order_id, row.order_version)];
     let paid_at = said.paid_at_ms.unwrap_or(now);
     let payer = said.payer.as_deref();
-    statements.push(queries::paid(row.id.as_str(), &said.transaction_id, paid_at, payer, now));
+    let surplus = matches!(decision, Paid::RefundInFull { .. });
+    let (id, transaction_id) = (row.id.as_str(), &said.transaction_id);
+    statements.push(queries::paid(id, transaction_id, paid_at, payer, surplus, now));
     let provider = row.provider.as_str();
     for entry in ledger::paid(row.id.as_str(), row.order_id.as_str(), provider, row.amount_fen) {
         statements.push(queries::post(&entry, now));

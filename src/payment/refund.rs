@@ -47,17 +47,19 @@ pub struct Wish<'a> {
 
 /// What an order's payments still have.
 #[derive(Debug, Default, Deserialize)]
-pub struct Refundables {
-    /// What was paid and not promised back.
-    pub paid_fen: i64,
-    payments: Vec<(String, Provider, i64)>,
-}
+pub struct Refundables(Vec<(String, Provider, i64)>);
 
 impl Refundables {
+    /// What was paid and not promised back.
+    #[must_use]
+    pub fn paid_fen(&self) -> i64 {
+        self.0.iter().map(|(_, _, left_fen)| left_fen).sum()
+    }
+
     /// The payments, the latest first.
     #[must_use]
     pub fn payments(&self) -> Vec<(Refundable, Provider)> {
-        self.payments
+        self.0
             .iter()
             .map(|(payment_id, provider, left_fen)| {
                 (Refundable { payment_id: payment_id.clone(), left_fen: *left_fen }, *provider)
@@ -298,7 +300,6 @@ pub struct RefundAnswer {
 #[derive(Deserialize)]
 struct ToRefund {
     store_id: Id,
-    paid_fen: i64,
 }
 
 /// Give money back
@@ -323,8 +324,11 @@ pub(crate) async fn refund_as_staff(
     let operator = Operator::new(format!("staff:{}", staff.id), &operation);
     let wish = operation.body;
     let db = ctx.db()?;
-    let reads =
-        vec![operator.stored(), queries::to_settle(&order_id), queries::refundable(&order_id)];
+    let reads = vec![
+        operator.stored(),
+        queries::to_settle(&order_id),
+        queries::refundable(&order_id, true),
+    ];
     let rows = db.read(reads).await?;
     let known: ToRefund = rows.first(1)?.ok_or_else(|| Problem::from(Code::NotFound))?;
     staff.require(Permission::PaymentRefund, &known.store_id)?;
@@ -332,14 +336,12 @@ pub(crate) async fn refund_as_staff(
         return Ok(answer);
     }
     let amount_fen = wish.amount_fen.get();
-    let too_much = || {
-        let most = known.paid_fen;
-        Problem::from(Code::RefundTooLarge).with(most).at("amount_fen")
-    };
-    if amount_fen > known.paid_fen {
+    let refundables: Refundables = rows.one(2)?;
+    let paid_fen = refundables.paid_fen();
+    let too_much = || Problem::from(Code::RefundTooLarge).with(paid_fen).at("amount_fen");
+    if amount_fen > paid_fen {
         return Err(too_much());
     }
-    let refundables: Refundables = rows.one(2)?;
     let reason = wish.reason.as_str();
     let (wanted, asked) = wanted(
         &ctx,
@@ -352,7 +354,7 @@ pub(crate) async fn refund_as_staff(
             staff_id: Some(&staff.id),
         },
     )?;
-    let answer = RefundAnswer { refunded_fen: amount_fen, paid_fen: known.paid_fen - amount_fen };
+    let answer = RefundAnswer { refunded_fen: amount_fen, paid_fen: paid_fen - amount_fen };
     let response = serde_json::to_string(&answer).map_err(Problem::internal)?;
     let detail = serde_json::json!({ "amount_fen": amount_fen, "reason": reason });
     let (event_id, audit_id) = (ctx.new_id()?, ctx.new_id()?);
