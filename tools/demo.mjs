@@ -172,7 +172,7 @@ async function lastKinds(by, id) {
 async function reaches(by, id, status) {
   let order;
   await until(`订单应为 ${status}`, async () => {
-    order = await by.must(200, 'GET', `/api/v1/orders/${id}`);
+    ({ order } = await by.must(200, 'GET', `/api/v1/orders/${id}`));
     return order.status === status;
   });
   return order;
