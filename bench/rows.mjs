@@ -8,17 +8,12 @@ import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
 import { compare, median, perRound } from './compare.mjs';
+import { bytes, errors, number, post, side } from './lines.mjs';
+import { notification, prepay, refund } from './payment-rows.mjs';
 import { run } from './stack.mjs';
 import { BUSY, databaseFile, QUIET } from './world.mjs';
 
 const PROBES = 20; // requests by which `rows_read` is told
-const number = (value, digits = 0) => value.toLocaleString('en', { minimumFractionDigits: digits, maximumFractionDigits: digits });
-const bytes = (count) => `${number(count / 1000)} kB`;
-const side = ({ rate, p50, p99 }) => `${number(rate)}/s, p50 ${number(p50, 1)} ms, p99 ${number(p99, 1)} ms`;
-const errors = (sides) => {
-  const count = sides.reduce((sum, one) => sum + one.errors, 0);
-  return { what: 'answers that were not wanted', figure: number(count), beside: '', goal: '0', ok: count === 0 };
-};
 
 /** @param bench {load, world, ours, baseline, rounds, seconds, onRound} */
 export async function availability(bench) {
@@ -56,15 +51,6 @@ async function defineBookings(bench) {
   await load.define('bookings', world.free.map((one, index) => world.booking(world.quiet, one, index)));
   await load.define('bare bookings', world.free.map((one, index) => world.booking(world.quiet, one, index, query)));
   bench.bookings = { first, refused, query, next: 0 };
-}
-
-async function post(worker, { path, headers, body }, want) {
-  const answer = await fetch(worker.url + path, {
-    method: 'POST', headers: { ...headers, 'content-type': 'application/json' }, body,
-  });
-  const text = await answer.text();
-  if (answer.status !== want) throw new Error(`${path}: ${answer.status} ${text}`);
-  return Buffer.byteLength(text);
 }
 
 /** @param bench as above */
@@ -235,4 +221,4 @@ export async function size(bench) {
   };
 }
 
-export const ROWS = { availability, booking, 'hot-slot': hotSlot, growth, size };
+export const ROWS = { availability, booking, 'hot-slot': hotSlot, prepay, notification, refund, growth, size };

@@ -135,6 +135,7 @@ export async function startSandbox(vars, log) {
   const port = await freePort();
   const env = { ...vars, SANDBOX_PORT: String(port) };
   const sandbox = new Service('sandbox', ['node', 'sandbox/main.mjs'], env, log);
+  sandbox.port = port;
   sandbox.url = `http://127.0.0.1:${port}`;
   await sandbox.answers(`${sandbox.url}/sandbox/healthz`);
   return sandbox;

@@ -44,7 +44,7 @@ function shuffled(list, random) {
 }
 
 /** UUIDv7 of an instant, as 32 hexadecimal digits. */
-function idAt(ms) {
+export function idAt(ms) {
   const random = randomBytes(9).toString('hex');
   return `${ms.toString(16).padStart(12, '0')}7${random.slice(0, 3)}8${random.slice(3, 18)}`;
 }
@@ -110,7 +110,7 @@ export class World {
     await this.takeClaims(load, worker);
     await worker.settle();
     await worker.stop();
-    await sandbox.stop();
+    this.sandbox = sandbox; // the payment vendor of the rows that need one
     this.plan();
     return `${this.busy.technicians.length} + ${this.quiet.technicians.length} technicians, ${BUSY.claims} claims, ${MEMBERS} members`;
   }
@@ -120,12 +120,12 @@ export class World {
     return Worker.start(name, { config: this.config, state, vars: this.varsFile, log: this.log(name) });
   }
 
-  /** Starts the baseline on a copy of our database. */
-  async startBaseline() {
+  /** Starts the baseline on a copy of our database, which nobody has open. */
+  async startBaseline(ours) {
     const state = path.join(this.folder, 'baseline');
     await run(['wrangler', 'd1', 'execute', 'zhundian', '--local', '--config', 'bench/baseline/wrangler.toml',
       '--persist-to', state, '--command', 'SELECT 1']);
-    const [from, to] = [databaseFile(this.state), databaseFile(state)];
+    const [from, to] = [databaseFile(ours), databaseFile(state)];
     for (const end of ['', '-wal', '-shm']) fs.rmSync(to + end, { force: true });
     fs.copyFileSync(from, to);
     return Worker.start('baseline', {
@@ -141,7 +141,7 @@ export class World {
     this.members = Array.from({ length: MEMBERS }, (_, index) => {
       const id = idAt(this.today - index);
       insert.run(id, `bench-${index}`, `139${String(index).padStart(8, '0')}`, `顾客${index}`, this.today, this.today);
-      return { id, token: this.token(id) };
+      return { id, openid: `bench-${index}`, token: this.token(id) };
     });
     db.exec('COMMIT');
     close(db);
@@ -190,9 +190,9 @@ export class World {
     this.asked = await service('全身推拿', ASKED_MINUTES);
   }
 
-  /** Every place of a store's days from the first one on, in a random order that is always the same. */
-  places(store, days, seed) {
-    const first = Date.parse(`${this.firstDate}T00:00:00Z`);
+  /** Every place of a store's days from the first one (or `after` days later), in a random order that is always the same. */
+  places(store, days, seed, after = 0) {
+    const first = Date.parse(`${this.firstDate}T00:00:00Z`) + after * DAY_MS;
     const [open, close] = [OPEN.start, OPEN.end].map((time) => Number(time.slice(0, 2)) * 60);
     const all = [];
     for (let day = 0; day < days; day++) {
@@ -336,12 +336,12 @@ export function databaseFile(state) {
   return path.join(folder, files[0]);
 }
 
-function open(state, options = {}) {
+export function open(state, options = {}) {
   return new DatabaseSync(databaseFile(state), options);
 }
 
 /** Everything into the one file, so that it can be copied. */
-function close(db) {
+export function close(db) {
   db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   db.close();
 }

@@ -25,7 +25,11 @@ const SERVICES = [
     steps: [{ name: '问询与检查', minutes: 5 }, { name: '热敷', minutes: 10 }, { name: '肩颈推拿', minutes: 35 }, { name: '拉伸', minutes: 10 }],
   },
   { category: '足疗', name: '足底按摩', description: '足浴加足底反射区按摩。', duration_minutes: 45, price_fen: 12800, buffer_after_minutes: 10, skills: ['足疗'] },
-  { category: 'SPA', name: '全身精油 SPA', description: '全身精油舒压。', duration_minutes: 90, price_fen: 39800, buffer_before_minutes: 5, buffer_after_minutes: 15, skills: ['SPA'] },
+  {
+    category: 'SPA', name: '全身精油 SPA', description: '全身精油舒压。', duration_minutes: 90, price_fen: 39800,
+    buffer_before_minutes: 5, buffer_after_minutes: 15, skills: ['SPA'], deposit: { kind: 'percent', percent: 30 },
+    cancellation: [{ until_minutes_before: 1440, refund_percent: 100 }, { until_minutes_before: 120, refund_percent: 50 }],
+  },
 ];
 
 export const TECHNICIANS = [
@@ -38,6 +42,7 @@ export const TECHNICIANS = [
 
 /** Staff of the demo, besides the owner. They sign in with a code from the sandbox. */
 export const MANAGER_PHONE = '13800000001';
+export const CASHIER_PHONE = '13800000002';
 /** The phone of the technician at this place in the list. */
 export const technicianPhone = (index) => `1380000001${index}`;
 
@@ -65,7 +70,7 @@ export async function makeDemoData(client, ownerPhone) {
   }
   for (const service of SERVICES) {
     await ensure('services', {
-      ...service, deposit: { kind: 'none' }, places: ['store'], modes: ['direct'],
+      deposit: { kind: 'none' }, ...service, places: ['store'], modes: ['direct'],
       min_notice_minutes: 30, max_days_ahead: 30, change_notice_minutes: 60, stores,
     });
   }
@@ -81,6 +86,7 @@ export async function makeDemoData(client, ownerPhone) {
     });
   }
   await staff(owner, { phone: MANAGER_PHONE, name: '店长 孙丽', grants: [{ role: 'manager', store_id: stores[0] }] });
+  await staff(owner, { phone: CASHIER_PHONE, name: '收银 钱芳', grants: [{ role: 'cashier', store_id: stores[0] }] });
   const note = Object.entries(made).map(([kind, count]) => `${count} ${kind}`).join(', ');
   return { token: owner.token, note };
 }

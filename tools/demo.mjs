@@ -1,8 +1,8 @@
 // `make demo`: a whole booking, told step by step, against a running `make dev` with the same PORT and
 // SANDBOX_PORT. Ends with status 1 when a step does not go as told.
 
-import { MANAGER_PHONE, technicianPhone, TECHNICIANS } from './demo-data.mjs';
-import { Client, newKey, refusal, signInMember, signInStaff, urls } from './client.mjs';
+import { CASHIER_PHONE, MANAGER_PHONE, technicianPhone, TECHNICIANS } from './demo-data.mjs';
+import { Client, newKey, play, refusal, signInMember, signInStaff, urls } from './client.mjs';
 
 const ZONE = 'Asia/Shanghai';
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -87,8 +87,10 @@ async function tell() {
   title('7 店里看到的当天安排');
   const day = businessDateOf(later);
   const phone = technicianPhone(TECHNICIANS.findIndex((one) => one.name === technician.name));
-  for (const [who, number] of [['技师', phone], ['店长', MANAGER_PHONE]]) {
-    const staff = await signInStaff(nobody, number, (seconds) => note(`${who}的验证码一分钟只发一次,等 ${seconds} 秒`));
+  const signIn = (who, number) =>
+    signInStaff(nobody, number, (seconds) => note(`${who}的验证码一分钟只发一次,等 ${seconds} 秒`));
+  const manager = await signIn('店长', MANAGER_PHONE);
+  for (const [who, staff] of [['技师', await signIn('技师', phone)], ['店长', manager]]) {
     const { items } = await call(staff, 200, 'GET', `/api/v1/staff/appointments?store_id=${store.id}&from=${day}&days=1`);
     const found = items.find((one) => one.order_id === order.id);
     check(found, `${who}应看到这个预约`);
@@ -106,11 +108,82 @@ async function tell() {
   await call(xu, 200, 'POST', `/api/v1/orders/${other.order.id}/cancel`, {}, { key: newKey() });
 
   title('9 订单的经过');
-  const seen = await call(lin, 200, 'GET', `/api/v1/orders/${order.id}`);
-  for (const event of seen.timeline) note(`${when(event.at)}  ${event.kind.padEnd(9)}  ${event.actor_kind}`);
-  const kinds = seen.timeline.map((event) => event.kind).join(' ');
-  check(kinds === 'booked moved cancelled', `应为预约、改约、取消,而不是 ${kinds}`);
+  await timeline(lin, order.id, 'booked moved cancelled');
+
+  title('10 要定金的服务:林女士用微信支付');
+  const spa = named(services.items, '全身精油 SPA');
+  const [spaStart, spaLater] = await spaSlots(store, spa);
+  const spaBooking = (at) => ({
+    store_id: store.id, service_id: spa.id, start_at: at, mode: 'direct', payment: 'online',
+  });
+  ({ order } = await call(lin, 201, 'POST', '/api/v1/bookings', spaBooking(spaStart), { key: newKey() }));
+  note(`${when(spaStart)} ${spa.name}  ${order.status}  共 ${yuan(order.total_fen)},先付定金 ${yuan(order.due_fen)},${clock(order.hold_expires_at)} 前有效`);
+  const asked = await call(lin, 200, 'POST', `/api/v1/orders/${order.id}/pay`, { channel: 'wechat_jsapi' }, { key: newKey() });
+  const { package: prepay, signType, paySign } = asked.wechat_parameters;
+  note(`wx.requestPayment 的参数:package ${brief(prepay)}  signType ${signType}  paySign ${brief(paySign)}`);
+  await play(where, '/pay', { out_trade_no: asked.payment.id });
+  note('林女士在微信里付了款,微信支付通知店里');
+  order = await reaches(lin, order.id, 'confirmed');
+  note(`订单 ${order.status}  已付 ${yuan(order.paid_fen)},到店再付 ${yuan(order.remaining_fen)}`);
+
+  title('11 店里看到这笔款,到店收余款');
+  const payments = await call(manager, 200, 'GET', `/api/v1/staff/payments?order_id=${order.id}`);
+  for (const one of payments.items) note(`${one.channel}  ${yuan(one.amount_fen)}  ${one.status}  微信订单号 ${one.transaction_id}`);
+  check(payments.items.length === 1, '应有一笔付款');
+  const cashier = await signIn('收银', CASHIER_PHONE);
+  const settled = await call(cashier, 200, 'POST', `/api/v1/staff/orders/${order.id}/settle`, { channel: 'cash' }, { key: newKey() });
+  note(`收银收现金 ${yuan(settled.taken_fen)},订单 ${settled.status}`);
+  check(settled.remaining_fen === 0 && settled.status === 'completed', '应已收清');
+  await timeline(lin, order.id, 'booked paid confirmed settled');
+
+  title('12 徐先生用支付宝付了定金,又取消了');
+  let { order: paid } = await call(xu, 201, 'POST', '/api/v1/bookings', spaBooking(spaLater), { key: newKey() });
+  note(`${when(spaLater)} ${spa.name}  ${paid.status}`);
+  const code = await call(xu, 200, 'POST', `/api/v1/orders/${paid.id}/pay`, { channel: 'alipay_qr' }, { key: newKey() });
+  note(`二维码 ${brief(code.code_url)}  ${yuan(code.payment.amount_fen)}`);
+  await play(where, '/pay', { out_trade_no: code.payment.id });
+  paid = await reaches(xu, paid.id, 'confirmed');
+  note(`扫码付款,订单 ${paid.status}`);
+  for (const tier of paid.cancellation) note(`${when(tier.until)} 前取消退 ${tier.refund_percent}%`);
+  ({ order: paid } = await call(xu, 200, 'POST', `/api/v1/orders/${paid.id}/cancel`, {}, { key: newKey() }));
+  note(`订单 ${paid.status},退 ${yuan(paid.refunded_fen)}`);
+  check(paid.refunded_fen === code.payment.amount_fen, '提前两天取消应全退');
+  await until('退款应已到账', async () => (await lastKinds(xu, paid.id)).includes('refunded'));
+  await timeline(xu, paid.id, 'booked paid confirmed cancelled refunded');
   console.log(`\n${green('完成:每一步都如所说。')}`);
+}
+
+/** What happened to an order, which must be so. */
+async function timeline(by, id, expected) {
+  const seen = await call(by, 200, 'GET', `/api/v1/orders/${id}`);
+  for (const event of seen.timeline) {
+    const fen = event.detail?.amount_fen;
+    note(`${when(event.at)}  ${event.kind.padEnd(9)}  ${event.actor_kind.padEnd(6)}${fen === undefined ? '' : `  ${yuan(fen)}`}`.trimEnd());
+  }
+  const kinds = seen.timeline.map((event) => event.kind).join(' ');
+  check(kinds === expected, `应为 ${expected},而不是 ${kinds}`);
+}
+
+async function lastKinds(by, id) {
+  return (await by.must(200, 'GET', `/api/v1/orders/${id}`)).timeline.map((event) => event.kind);
+}
+
+/** The order, once it has come to a state. */
+async function reaches(by, id, status) {
+  let order;
+  await until(`订单应为 ${status}`, async () => {
+    ({ order } = await by.must(200, 'GET', `/api/v1/orders/${id}`));
+    return order.status === status;
+  });
+  return order;
+}
+
+/** Two starts in three days' time that do not touch: an hour and a half, and cleaning up. */
+async function spaSlots(store, service) {
+  const path = `/api/v1/availability?store_id=${store.id}&service_id=${service.id}&from=${businessDate(3)}&days=2`;
+  const slots = (await call(nobody, 200, 'GET', path)).days.flatMap((day) => day.slots).map((slot) => slot.start_at);
+  check(slots.length >= 2, '应有空闲时间');
+  return [slots[0], slots.at(-1)];
 }
 
 async function nobodySees(query, technician, from) {
@@ -155,6 +228,9 @@ function named(items, name) {
 
 function shorten(path) {
   return path.replaceAll(/[0-9a-f]{32}/g, (id) => `${id.slice(0, 4)}…${id.slice(-4)}`);
+}
+function brief(text) {
+  return text.length > 26 ? `${text.slice(0, 20)}…` : text;
 }
 function yuan(fen) {
   return `¥${(fen / 100).toFixed(2)}`;

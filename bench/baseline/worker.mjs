@@ -1,22 +1,26 @@
-// The baseline: what the platform alone costs. It makes the calls that availability and booking cannot
-// do without, in plain JavaScript, as cheaply as they can be written, and answers as many bytes as we
-// do. It checks no rule, keeps no log line, and would be no booking system; bench/README.md says what
-// is left out.
+// The baseline: what the platform alone costs. It makes the calls that each row cannot do
+// without, in plain JavaScript, as cheaply as they can be written, and answers as many bytes as we do. It
+// checks no rule, keeps no log line, and would be no booking system; bench/README.md says what is left
+// out.
 //
 // Its database is a copy of ours, so that both read and write the same tables, rows and indexes.
 
 import { DurableObject } from 'cloudflare:workers';
 
-const DAY_MS = 86_400_000;
+import { notice, pay, refund } from './payments.mjs';
+import { call, DAY_MS, filler, json, newId, verify } from './shared.mjs';
+
 const HOLD_MS = 5 * 60_000;
 const PROJECTION_GRACE_MS = 30_000;
-const encoder = new TextEncoder();
 
 export default {
   fetch(request, env, ctx) {
     const url = new URL(request.url);
     if (url.pathname === '/availability') return availability(url.searchParams, env);
     if (url.pathname === '/bookings' && request.method === 'POST') return book(request, url.searchParams, env, ctx);
+    if (url.pathname.startsWith('/pay/')) return pay(request, url, env);
+    if (url.pathname === '/webhooks/wechat-pay') return notice(request, url, env, ctx);
+    if (url.pathname.startsWith('/refunds/')) return refund(request, url, env, ctx);
     return new Response(null, { status: url.pathname === '/healthz' ? 200 : 404 });
   },
 };
@@ -32,19 +36,6 @@ async function availability(query, env) {
   if (rows.results.length !== Number(query.get('rows'))) return new Response('other rows', { status: 500 });
   return json(200, filler(Number(query.get('bytes'))));
 }
-
-const fillers = new Map();
-
-function filler(bytes) {
-  let text = fillers.get(bytes);
-  if (text === undefined) {
-    text = `"${'x'.repeat(bytes - 2)}"`;
-    fillers.set(bytes, text);
-  }
-  return text;
-}
-
-const json = (status, text) => new Response(text, { status, headers: { 'content-type': 'application/json' } });
 
 // Booking: the rate limiter, a batch of four reads, one call of the calendar object, a batch of seven
 // statements; after the answer one more call and a batch of one.
@@ -131,30 +122,6 @@ async function book(request, query, env, ctx) {
   );
   return json(201, answer);
 }
-
-async function call(env, calendar, path, body) {
-  const stub = env.CALENDAR.getByName(calendar, { locationHint: 'apac-ne' });
-  const response = await stub.fetch(`https://calendar${path}`, { method: 'POST', body: JSON.stringify(body) });
-  return response.json();
-}
-
-const newId = () => crypto.randomUUID().replaceAll('-', '');
-
-// The token: one HMAC.
-
-let hmacKey;
-
-async function verify(header, env) {
-  const token = header?.slice('Bearer '.length) ?? '';
-  const dot = token.lastIndexOf('.');
-  hmacKey ??= await crypto.subtle.importKey(
-    'raw', base64url(env.TOKEN_KEYS.split(':')[1]), { name: 'HMAC', hash: 'SHA-256' }, false, ['verify'],
-  );
-  const good = await crypto.subtle.verify('HMAC', hmacKey, base64url(token.slice(dot + 1)), encoder.encode(token.slice(0, dot)));
-  return good ? JSON.parse(atob(token.slice(token.indexOf('.') + 1, dot).replaceAll('-', '+').replaceAll('_', '/'))) : null;
-}
-
-const base64url = (text) => Uint8Array.fromBase64(text, { alphabet: 'base64url' });
 
 // The calendar object: a check, a claim and an outbox row in one synchronous stretch, one alarm.
 

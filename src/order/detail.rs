@@ -27,7 +27,8 @@ pub struct Detail {
 pub struct Event {
     /// When.
     at: At,
-    /// `booked`, `moved`, `cancelled`, `claim_lost`.
+    /// `booked`, `paid`, `confirmed`, `moved`, `settled`, `cancelled`, `closed`, `claim_lost`,
+    /// `paid_in_vain`, `refund_requested`, `refunded`, `refund_abnormal`, `refund_closed`.
     kind: String,
     /// `member`, `staff` or `system`.
     actor_kind: String,

@@ -28,6 +28,8 @@ use crate::payment::queries;
 /// time, up to an hour.
 const FIRST_CHECK_MS: i64 = 60_000;
 const MAX_CHECK_MS: i64 = 3_600_000;
+/// Decisions in one go: each but the last met somebody else's change.
+const TRIES: u32 = 5;
 
 /// A refund that is wanted.
 pub struct Wish<'a> {
@@ -160,7 +162,7 @@ pub async fn carry_on(ctx: &Ctx, refund_id: &str) -> Answer<()> {
         }
         RefundOutcome::Unknown(doubt) => return Err(Problem::unavailable(doubt)),
     };
-    write(ctx, &row, event, provider_refund_id.as_deref()).await
+    write(ctx, row, event, provider_refund_id.as_deref()).await
 }
 
 /// Writes what a provider says of a refund, from wherever it comes.
@@ -178,25 +180,44 @@ pub async fn said(
         note(ctx, &row, "refund_mismatch", "other numbers or amounts").await?;
         return Ok(false);
     }
-    write(ctx, &row, event, said.refund_id.as_deref()).await?;
+    write(ctx, row, event, said.refund_id.as_deref()).await?;
     Ok(true)
 }
 
+/// Writes what the provider says, decided on again when somebody else has written meanwhile: a notice
+/// may come before the reply to the call that it is about.
 async fn write(
+    ctx: &Ctx,
+    mut row: Row,
+    event: RefundEvent,
+    provider_refund_id: Option<&str>,
+) -> Answer<()> {
+    for _ in 0..TRIES {
+        if write_once(ctx, &row, event, provider_refund_id).await? {
+            return Ok(());
+        }
+        row = ctx.db()?.read(vec![queries::refund(row.id.as_str())]).await?.one(0)?;
+    }
+    Err(Problem::unavailable("a refund keeps changing"))
+}
+
+/// Answers whether the refund was still as it was read.
+async fn write_once(
     ctx: &Ctx,
     row: &Row,
     event: RefundEvent,
     provider_refund_id: Option<&str>,
-) -> Answer<()> {
+) -> Answer<bool> {
     let id = row.id.as_str();
     let Ok(next) = row.status.apply(event) else {
-        return note(ctx, row, "refund_contradiction", &format!("{event:?}")).await;
+        note(ctx, row, "refund_contradiction", &format!("{event:?}")).await?;
+        return Ok(true);
     };
     let now = now_ms();
     let pause = (FIRST_CHECK_MS << row.checks.clamp(0, 10)).min(MAX_CHECK_MS);
     if next == row.status {
         ctx.db()?.batch(vec![queries::check_refund_at(id, now + pause)]).await?;
-        return Ok(());
+        return Ok(true);
     }
     let mut statements: Vec<Statement> =
         queries::refund_is(id, (row.status, next), provider_refund_id, now + pause, now).into();
@@ -232,13 +253,12 @@ async fn write(
         }
     }
     match ctx.db()?.batch(statements).await {
-        Ok(_) => Ok(()),
-        // Somebody else has written what the provider says meanwhile.
+        Ok(_) => Ok(true),
         Err(error)
             if error.is_constraint("refund_known")
                 || error.is_constraint("ledger_entry_account_id") =>
         {
-            Ok(())
+            Ok(false)
         }
         Err(error) => Err(error.into()),
     }
