@@ -56,18 +56,20 @@ pub fn alipay(ctx: &Ctx) -> Answer<&alipay::App> {
     ctx.config().alipay.as_ref().ok_or_else(|| Code::PaymentNotOffered.into())
 }
 
-/// Sends to WeChat Pay: to its second host when the first cannot be reached. The number in the request
-/// is the same, so it cannot happen twice.
+/// Sends to WeChat Pay: to its second host, signed anew, when the first does not answer. The number in
+/// the request is the same, so it cannot happen twice.
 ///
 /// # Errors
 /// [`Unanswered`].
 pub async fn to_wechat_pay(merchant: &Merchant, request: &Request) -> Result<Received, Unanswered> {
-    match outbound::send(request).await {
-        Err(first) => match merchant.at_fallback(request) {
-            Some(other) => outbound::send(&other).await.map_err(|_| first),
-            None => Err(first),
-        },
-        received => received,
+    let first = match outbound::send(request).await {
+        Err(first) => first,
+        received => return received,
+    };
+    let Ok(stamp) = stamp() else { return Err(first) };
+    match merchant.at_fallback(&WebCrypto, stamp, request).await {
+        Ok(Some(other)) => outbound::send(&other).await.map_err(|_| first),
+        _ => Err(first),
     }
 }
 

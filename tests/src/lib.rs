@@ -6,6 +6,7 @@
 //! - [`Api`], [`Call`], [`Reply`]: a client with somebody's token;
 //! - [`State`]: what D1 and the calendars hold, to compare before and after;
 //! - [`audit`]: reads all that is kept and says what does not hold;
+//! - [`money_audit`]: reads all the money, the vendors' too, and says what does not add up;
 //! - [`money`]: the customer pays, and the payment vendors behave and misbehave;
 //! - [`forge`]: tokens and requests that no honest client makes;
 //! - [`world`]: members, staff and shops to test with;
@@ -27,6 +28,7 @@ pub mod api;
 pub mod audit;
 pub mod forge;
 pub mod money;
+pub mod money_audit;
 mod process;
 pub mod stack;
 mod state;

@@ -8,7 +8,7 @@
 //! [`payment`](crate::payment)).
 //!
 //! A call is a pair: a function makes the signed [`Request`], `read_…` reads its reply. A request may
-//! be sent to the second host too ([`Merchant::at_fallback`]): the signature does not cover the host.
+//! be sent to the second host too ([`Merchant::at_fallback`]), signed anew.
 //! Whoever gets no reply has an unknown outcome, as for [`Doubt`](crate::payment::Doubt).
 //!
 //! | file | what |
@@ -37,8 +37,9 @@ mod wire;
 
 use std::fmt;
 
-use crate::crypto::{AeadKey, PrivateKey};
+use crate::crypto::{AeadKey, Crypto, PrivateKey};
 use crate::http::Request;
+use crate::payment::BuildError;
 
 pub use bill::{
     BillError, BillOutcome, BillUrl, Direction, FundFlow, FundFlowBill, MAX_BILL_BYTES, TradeBill,
@@ -84,13 +85,23 @@ impl fmt::Debug for Merchant {
 
 impl Merchant {
     /// The same request, to the second host: for when the first cannot be reached. It is the same
-    /// order or refund, with the same number, so that it cannot happen twice. `None` when there is no
+    /// order or refund, with the same number, so that it cannot happen twice. It is signed anew, because
+    /// the first host may have received it, and WeChat Pay takes a nonce once. `None` when there is no
     /// second host, or the request is not one of the first.
-    #[must_use]
-    pub fn at_fallback(&self, request: &Request) -> Option<Request> {
-        let fallback = self.fallback_base_url.as_deref()?.trim_end_matches('/');
-        let path = request.url.strip_prefix(self.base_url.trim_end_matches('/'))?;
-        let url = path.starts_with('/').then(|| format!("{fallback}{path}"))?;
-        Some(Request { url, ..request.clone() })
+    ///
+    /// # Errors
+    /// [`BuildError::Crypto`].
+    pub async fn at_fallback(
+        &self,
+        crypto: &impl Crypto,
+        stamp: Stamp,
+        request: &Request,
+    ) -> Result<Option<Request>, BuildError> {
+        let Some(fallback) = self.fallback_base_url.as_deref() else { return Ok(None) };
+        let path = request.url.strip_prefix(self.base_url.trim_end_matches('/'));
+        let Some(path) = path.filter(|path| path.starts_with('/')) else { return Ok(None) };
+        let url = format!("{}{path}", fallback.trim_end_matches('/'));
+        let unsigned = Request { url, ..request.clone() };
+        self.signed_anew(crypto, stamp, path, unsigned).await.map(Some)
     }
 }

@@ -125,6 +125,18 @@ impl Merchant {
         if request.method == Method::Get {
             request.headers.push(("Content-Type", "application/json".to_owned()));
         }
+        self.signed_anew(crypto, stamp, path_and_query, request).await
+    }
+
+    /// Signs a request, instead of what it was signed with before.
+    pub(super) async fn signed_anew(
+        &self,
+        crypto: &impl Crypto,
+        stamp: Stamp,
+        path_and_query: &str,
+        mut request: Request,
+    ) -> Result<Request, BuildError> {
+        request.headers.retain(|(name, _)| !matches!(*name, "Authorization" | "Wechatpay-Serial"));
         let (timestamp, nonce) = (stamp.now_unix_seconds, stamp.nonce_str());
         let head = format!("{}\n{path_and_query}\n{timestamp}\n{nonce}\n", request.method.as_str());
         let message = [head.as_bytes(), &request.body, b"\n"].concat();

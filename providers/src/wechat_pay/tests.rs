@@ -421,16 +421,27 @@ fn what_cannot_be_signed_or_breaks_a_rule_is_not_made() {
 }
 
 #[test]
-fn the_same_request_goes_to_the_second_host() {
+fn the_same_request_goes_to_the_second_host_with_another_nonce() {
     let relayed = Merchant { base_url: "https://relay.example/wxpay/".to_owned(), ..merchant() };
     for merchant in [merchant(), relayed] {
         let first = now(merchant.native_order(&Host, stamp(), &order())).unwrap();
-        let second = merchant.at_fallback(&first).unwrap();
+        let other = Stamp { nonce: [9; 16], ..stamp() };
+        let at_fallback = |merchant: &Merchant, request| {
+            now(merchant.at_fallback(&Host, other, request)).unwrap()
+        };
+        let second = at_fallback(&merchant, &first).unwrap();
         assert_eq!(second.url, "https://api2.mch.weixin.qq.com/v3/pay/transactions/native");
-        assert_eq!((&second.headers, &second.body), (&first.headers, &first.body));
+        assert_eq!(second.body, first.body);
+        // As if it had been made with the other stamp from the first, but for the host.
+        let mut made = now(merchant.native_order(&Host, other, &order())).unwrap();
+        made.headers.sort();
+        let mut headers = second.headers.clone();
+        headers.sort();
+        assert_eq!(headers, made.headers);
+        assert_ne!(second.headers, first.headers);
         let single = Merchant { fallback_base_url: None, ..merchant.clone() };
-        assert_eq!(single.at_fallback(&first), None);
-        assert_eq!(merchant.at_fallback(&second), None);
+        assert_eq!(at_fallback(&single, &first), None);
+        assert_eq!(at_fallback(&merchant, &second), None);
     }
 }
 
