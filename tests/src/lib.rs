@@ -7,6 +7,7 @@
 //! - [`State`]: what D1 and the calendars hold, to compare before and after;
 //! - [`audit`]: reads all that is kept and says what does not hold;
 //! - [`money`]: the customer pays, and the payment vendors behave and misbehave;
+//! - [`visit`]: appointments that are paid for; [`notices`]: notices of the vendors, made here;
 //! - [`forge`]: tokens and requests that no honest client makes;
 //! - [`world`]: members, staff and shops to test with;
 //! - [`eventually`]: waits for a condition with a deadline, never for a fixed time.
@@ -27,14 +28,17 @@ pub mod api;
 pub mod audit;
 pub mod forge;
 pub mod money;
+pub mod notices;
 mod process;
 pub mod stack;
 mod state;
+pub mod visit;
 pub mod world;
 
 pub use api::{Api, Call, Reply};
 pub use stack::{Shared, Stack};
 pub use state::State;
+pub use visit::Visit;
 pub use world::{Hours, Shop, Slot};
 
 use std::future::IntoFuture as _;
