@@ -93,7 +93,7 @@ export function createAlipay({ appId, sellerId, keys, mode, ledger, notifier, bi
     pay: (order, how) => customerPays(pay, order, how),
     payFails: (order) => scan(pay, order).state,
     set holdRefunds(hold) { pay.holdRefunds = hold; },
-    endRefund: (order, made, status) => endRefund(pay, order, made, status),
+    endRefund: (order, made, status, at) => endRefund(pay, order, made, status, at),
     refundEnds: ['SUCCESS', 'CLOSED'],
     forge: (order, kind) => {
       const fields = tradeFields(pay, claimedPaid(pay, order));
@@ -294,9 +294,9 @@ function scan(pay, order) {
 const buyer = () => ({ buyer_id: `2088${digits(12)}`, buyer_logon_id: `138****${digits(4)}` });
 const digits = (count) => Array.from({ length: count }, () => randomInt(10)).join('');
 
-function customerPays(pay, order, { notify, payer_total: payerTotal = order.total }) {
+function customerPays(pay, order, { at, notify, payer_total: payerTotal = order.total }) {
   scan(pay, order);
-  Object.assign(order, { state: 'TRADE_SUCCESS', paid_at: pay.now(), payer_total: payerTotal });
+  Object.assign(order, { state: 'TRADE_SUCCESS', paid_at: at, payer_total: payerTotal });
   notifyAbout(pay, order, 'TRADE_SUCCESS', tradeFields(pay, order), notify);
 }
 
@@ -347,9 +347,9 @@ const refundAnswer = (order, fundChange) => ({
   send_back_fee: yuan(refunded(order)),
 });
 
-function endRefund(pay, order, made, status) {
+function endRefund(pay, order, made, status, at = pay.now()) {
   made.status = status;
-  made.ended_at = pay.now();
+  made.ended_at = at;
   if (status !== 'SUCCESS') return;
   if (refunded(order) === order.total) order.state = 'TRADE_CLOSED';
   const fields = {

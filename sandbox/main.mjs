@@ -133,7 +133,7 @@ function createPayments({ wechat, payments }, { now, sleep, chaos }) {
     find: (outTradeNo) => ledger.find(WECHAT_PAY, outTradeNo),
     findTransaction: (id) => ledger.findTransaction(WECHAT_PAY, id),
   };
-  return { vendors, ledger, notifier, chaos, bills, orders };
+  return { vendors, ledger, notifier, chaos, bills, orders, now };
 }
 
 function main() {

@@ -2,6 +2,7 @@
 
 import { FORGERIES as ALIPAY_FORGERIES, NAME as ALIPAY } from './alipay.mjs';
 import { KINDS as CHAOS_KINDS } from './chaos.mjs';
+import { DAY_MS } from './china-time.mjs';
 import {
   BadRequest, checkFields, flag, integer, listOf, number, oneOf, readFields, required, text,
 } from './fields.mjs';
@@ -15,6 +16,7 @@ const DEFAULT_PAGE = 100;
 const MAX_COUNT = 10_000;
 const MAX_REPLAYS = 100;
 const MAX_DELAY_MS = 60_000;
+const MAX_DAYS_AGO = 30;
 
 const FORGERIES = { [WECHAT_PAY]: WECHAT_PAY_FORGERIES, [ALIPAY]: ALIPAY_FORGERIES };
 const NUMBER = text(/^[0-9A-Za-z_\-|*@]{1,64}$/, 'a number of the merchant');
@@ -26,6 +28,7 @@ const FIELDS = {
   pay: {
     ...OF_ORDER,
     late: flag,
+    days_ago: integer(0, MAX_DAYS_AGO),
     notify: oneOf(['once', 'lost', 'twice', 'never']),
     openid: text(/^[A-Za-z0-9_-]{1,64}$/, '1 to 64 letters, digits, "_" or "-"'),
     payer_total: integer(0, 100_000_000),
@@ -46,7 +49,11 @@ const FIELDS = {
   forge: { ...OF_ORDER, kind: required(oneOf([...new Set(Object.values(FORGERIES).flat())])) },
   replay: { ...OF_ORDER, times: integer(1, MAX_REPLAYS) },
   refundMode: { hold: required(flag), provider: PROVIDER },
-  refundEnd: { ...OF_REFUND, status: required(oneOf(['SUCCESS', 'ABNORMAL', 'CLOSED'])) },
+  refundEnd: {
+    ...OF_REFUND,
+    status: required(oneOf(['SUCCESS', 'ABNORMAL', 'CLOSED'])),
+    days_ago: integer(0, MAX_DAYS_AGO),
+  },
   chaos: {
     seed: required(integer(0, 4_294_967_295)),
     probability: required(number(0, 1, 'a number from 0 to 1')),
@@ -139,14 +146,15 @@ function checkPayable(vendor, order, late) {
   if (why !== null && !(late && open)) throw new Refused(409, { error: why, state: order.state });
 }
 
-function pay(payments, { late = false, notify = 'once', openid, payer_total: payerTotal, ...which }) {
+function pay(payments, { late = false, notify = 'once', days_ago: days = 0, openid, payer_total: payerTotal, ...which }) {
   const { order, vendor } = findOrder(payments, which);
   checkPayable(vendor, order, late);
   if (openid !== undefined && order.trade_type !== 'NATIVE') {
     throw new BadRequest('openid goes with a Native order only');
   }
   if (payerTotal > order.total) throw new BadRequest('payer_total must not be over the amount of the order');
-  vendor.pay(order, { notify, openid, payer_total: payerTotal });
+  const at = payments.now() - days * DAY_MS;
+  vendor.pay(order, { at, notify, openid, payer_total: payerTotal });
   return json({ transaction_id: order.transaction_id, state: order.state });
 }
 
@@ -210,7 +218,7 @@ async function replay(payments, { times = 1, ...which }) {
 
 const answered = ({ status = null, body = null, error = null }) => ({ status, body, error });
 
-function endRefund({ ledger, vendors }, { out_refund_no: no, provider, status }) {
+function endRefund({ ledger, vendors, now }, { out_refund_no: no, provider, status, days_ago: days = 0 }) {
   const names = provider ? [provider] : Object.keys(vendors);
   const found = names.map((name) => [name, ledger.findRefund(name, no)]).filter(([, one]) => one);
   if (found.length === 0) throw new Refused(404, { error: `no refund ${no}` });
@@ -224,6 +232,6 @@ function endRefund({ ledger, vendors }, { out_refund_no: no, provider, status })
   if (refund.status !== 'PROCESSING' && refund.status !== 'ABNORMAL') {
     throw new Refused(409, { error: `the refund is ${refund.status}`, status: refund.status });
   }
-  vendors[name].endRefund(order, refund, status);
+  vendors[name].endRefund(order, refund, status, now() - days * DAY_MS);
   return json({ out_refund_no: no, status: refund.status, state: order.state });
 }

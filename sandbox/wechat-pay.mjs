@@ -169,7 +169,7 @@ export function createWechatPay({ appid, mchid, keys, ledger, notifier, bills, n
     pay: (order, how) => customerPays(pay, order, how),
     payFails: (order) => order.state,
     set holdRefunds(hold) { pay.holdRefunds = hold; },
-    endRefund: (order, refund, status) => endRefund(pay, order, refund, status),
+    endRefund: (order, refund, status, at) => endRefund(pay, order, refund, status, at),
     refundEnds: ['SUCCESS', 'ABNORMAL', 'CLOSED'],
     forge: (order, kind) => forge(kind, { signer: pay.signer, now, order, payment: claimedPayment(pay, order) }),
   };
@@ -341,11 +341,11 @@ function whyNotPayable(pay, order) {
   return null;
 }
 
-function customerPays(pay, order, { notify, openid, payer_total: payerTotal = order.total }) {
+function customerPays(pay, order, { at, notify, openid, payer_total: payerTotal = order.total }) {
   pay.ledger.name(order, transactionId(pay));
   Object.assign(order, {
     state: 'SUCCESS',
-    paid_at: pay.now(),
+    paid_at: at,
     payer_total: payerTotal,
     payer_openid: order.openid ?? openid ?? `o${randomBytes(20).toString('base64url').slice(0, 27)}`,
   });
@@ -400,9 +400,9 @@ function refund(pay, asked) {
   return reply;
 }
 
-function endRefund(pay, order, made, status) {
+function endRefund(pay, order, made, status, at = pay.now()) {
   made.status = status;
-  made.ended_at = pay.now();
+  made.ended_at = at;
   if (made.notify_url === undefined) return;
   const contents = {
     mchid: pay.mchid,

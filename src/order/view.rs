@@ -35,7 +35,7 @@ pub struct Order {
     /// What the price is made of; the parts sum to the total.
     price: Vec<PricePart>,
     /// What comes back when the member gives it up, by when; nothing after the last.
-    cancellation: Vec<CancellationTier>,
+    cancellation: Vec<CancellationDeadline>,
     /// Until when the time is held for payment; null when nothing is waited for.
     hold_expires_at: Option<At>,
     /// The member, when the customer is one.
@@ -66,11 +66,13 @@ pub struct Order {
     technician_id: Id,
     #[serde(skip)]
     notice_minutes: i64,
+    #[serde(skip)]
+    tiers: Tiers,
 }
 
 /// What comes back until when.
 #[derive(Serialize, ToSchema)]
-pub struct CancellationTier {
+pub struct CancellationDeadline {
     /// Until then, this instant included.
     until: At,
     /// Of what was paid, in percent.
@@ -172,10 +174,10 @@ fn remaining(status: &str, total_fen: i64, paid_fen: i64) -> i64 {
     }
 }
 
-fn cancellation(zone: Tz, start_at: i64, tiers: &Tiers) -> Vec<CancellationTier> {
+fn cancellation(zone: Tz, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadline> {
     let tiers = tiers.as_slice().iter();
     tiers
-        .map(|tier| CancellationTier {
+        .map(|tier| CancellationDeadline {
             until: At::new(zone, start_at - tier.until_minutes_before * 60_000),
             refund_percent: tier.refund_percent,
         })
@@ -233,6 +235,7 @@ impl Row {
             start_at: self.start_at,
             technician_id: self.technician_id,
             notice_minutes: self.change_notice_minutes,
+            tiers: self.cancellation,
         }
     }
 }
@@ -289,6 +292,7 @@ impl Order {
             start_at: line.start_at,
             technician_id: line.technician_id.clone(),
             notice_minutes: order.change_notice_minutes,
+            tiers: tiers.clone(),
         }
     }
 
@@ -302,6 +306,7 @@ impl Order {
         }
         self.start_at = to.start_at;
         self.changeable_until = changeable_until(zone, to.start_at, self.notice_minutes);
+        self.cancellation = cancellation(zone, to.start_at, &self.tiers);
         self.version += 1;
     }
 

@@ -189,9 +189,9 @@ async fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>
         &Actor::System,
         &detail,
     ));
-    statements.push(Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?.insert(ctx)?);
-    for row in asked {
-        statements.push(row.insert(ctx)?);
+    let tell = Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?;
+    for row in asked.into_iter().chain([tell]) {
+        statements.push(row.insert_for_cron(ctx)?);
     }
     Ok(statements)
 }

@@ -96,8 +96,20 @@ impl Row {
     /// # Errors
     /// None in practice.
     pub fn insert(&self, ctx: &Ctx) -> Answer<Statement> {
+        self.insert_due(ctx, ctx.now + FIRST_DUE_MS)
+    }
+
+    /// The statement that writes a row which no request will deliver after its answer: cron's, at once.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn insert_for_cron(&self, ctx: &Ctx) -> Answer<Statement> {
+        self.insert_due(ctx, ctx.now)
+    }
+
+    fn insert_due(&self, ctx: &Ctx, due_at: i64) -> Answer<Statement> {
         let payload = serde_json::to_string(&self.message).map_err(Problem::internal)?;
-        Ok(queries::insert(&self.id, &payload, ctx.now, ctx.now + FIRST_DUE_MS))
+        Ok(queries::insert(&self.id, &payload, ctx.now, due_at))
     }
 }
 

@@ -78,6 +78,8 @@ pub async fn refresh(ctx: &Ctx) -> Answer<usize> {
                 })
                 .collect();
             ctx.db()?.batch(statements).await?;
+            // This isolate need not wait until it may read them again.
+            MERCHANT.replace(None);
             Ok(count)
         }
     }

@@ -8,6 +8,7 @@
 //! - [`audit`]: reads all that is kept and says what does not hold;
 //! - [`money_audit`]: reads all the money, the vendors' too, and says what does not add up;
 //! - [`money`]: the customer pays, and the payment vendors behave and misbehave;
+//! - [`visit`]: appointments that are paid for; [`notices`]: notices of the vendors, made here;
 //! - [`forge`]: tokens and requests that no honest client makes;
 //! - [`world`]: members, staff and shops to test with;
 //! - [`eventually`]: waits for a condition with a deadline, never for a fixed time.
@@ -29,14 +30,17 @@ pub mod audit;
 pub mod forge;
 pub mod money;
 pub mod money_audit;
+pub mod notices;
 mod process;
 pub mod stack;
 mod state;
+pub mod visit;
 pub mod world;
 
 pub use api::{Api, Call, Reply};
 pub use stack::{Shared, Stack};
 pub use state::State;
+pub use visit::Visit;
 pub use world::{Hours, Shop, Slot};
 
 use std::future::IntoFuture as _;

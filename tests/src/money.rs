@@ -50,6 +50,8 @@ pub enum Provider {
 pub struct Pay {
     /// The deadline may have passed, for the payment was under way by then; the order must be open.
     pub late: bool,
+    /// At this time of so many days ago, so that a bill that is there has it.
+    pub days_ago: u32,
     /// What the vendor tells the merchant of it.
     pub notify: Notify,
     /// Who scans a Native code.
@@ -426,7 +428,12 @@ impl Vendors {
 
     /// A refund that was held ends. The payment's state.
     pub async fn end_refund(&self, out_refund_no: &str, end: RefundEnd) -> String {
-        let body = json!({"out_refund_no": out_refund_no, "status": end});
+        self.end_refund_days_ago(out_refund_no, end, 0).await
+    }
+
+    /// As [`Vendors::end_refund`], at this time of so many days ago.
+    pub async fn end_refund_days_ago(&self, no: &str, end: RefundEnd, days: u32) -> String {
+        let body = json!({"out_refund_no": no, "status": end, "days_ago": days});
         let reply = self.post("/refunds/end", body).await.expect(200);
         reply.text("/state").to_owned()
     }

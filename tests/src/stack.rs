@@ -502,7 +502,7 @@ import("./tools/payment-vars.mjs").then(({ keyVars }) => {
 });
 "#;
 
-fn node(script: &str, argument: &str, files: &[PathBuf]) -> Vec<u8> {
+pub(crate) fn node(script: &str, argument: &str, files: &[PathBuf]) -> Vec<u8> {
     let mut command = Command::new("node");
     with_tools(&mut command);
     let output = command.args(["-e", script, argument]).args(files).output().expect("node runs");

@@ -191,12 +191,23 @@ async fn a_wrong_configuration_is_refused_by_the_variables_name() {
     const HTTPS: &str = "https://api.example.com";
     const SHORT: &str = "k1:c2hvcnQta2VwdC10by1vdXJzZWx2ZXM";
     let cases: [(Vars, &str, &str); 3] = [
-        (&[("ENVIRONMENT", "production"), ("WECHAT_BASE_URL", PLAIN)], "WECHAT_BASE_URL", PLAIN),
+        (
+            &[
+                ("ENVIRONMENT", "production"),
+                ("WECHAT_BASE_URL", PLAIN),
+                ("WECHAT_PAY_MCHID", ""),
+                ("ALIPAY_APP_ID", ""),
+            ],
+            "WECHAT_BASE_URL",
+            PLAIN,
+        ),
         (
             &[
                 ("ENVIRONMENT", "production"),
                 ("WECHAT_BASE_URL", HTTPS),
                 ("SMS_BASE_URL", "https://127.0.0.1:9"),
+                ("WECHAT_PAY_MCHID", ""),
+                ("ALIPAY_APP_ID", ""),
             ],
             "SMS_BASE_URL",
             "127.0.0.1:9",

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 use serde_json::{Value, json};
+use zhundian_tests::notices::{self, Notice, Wanted};
 use zhundian_tests::world::{date, some_phone, today};
 use zhundian_tests::{Api, Hours, Reply, Shop, Stack, forge};
 
@@ -27,16 +28,20 @@ fn role_has(role: &str, permission: &str) -> bool {
         "catalog.write",
         "staff.read",
         "staff.write",
+        "payment.read",
+        "payment.take",
+        "payment.refund",
+        "payment.reconcile",
         "operations.read",
     ];
     assert!(known.contains(&permission), "a new permission: say here who has it: {permission}");
     match role {
         "owner" => true,
         "manager" => permission != "staff.write",
-        // Appointments, orders and members; to book they see the catalog.
+        // Appointments, orders and members; to book they see the catalog, and they take what is due.
         "cashier" => {
             ["booking.", "calendar.", "member."].iter().any(|part| permission.starts_with(part))
-                || permission == "catalog.read"
+                || ["catalog.read", "payment.read", "payment.take"].contains(&permission)
         }
         // One's own appointments and time.
         "technician" => ["booking.read_own", "calendar.block_own"].contains(&permission),
@@ -91,10 +96,11 @@ struct Ask {
     path: String,
     body: Option<Value>,
     bytes: Option<&'static [u8]>,
+    notice: Option<Notice>,
 }
 
 fn ask(about: About, path: impl Into<String>) -> Ask {
-    Ask { about, path: path.into(), body: None, bytes: None }
+    Ask { about, path: path.into(), body: None, bytes: None, notice: None }
 }
 
 impl Ask {
@@ -111,6 +117,9 @@ impl Ask {
         }
         if let Some(bytes) = self.bytes {
             call = call.body("image/png", bytes);
+        }
+        if let Some(notice) = &self.notice {
+            call = notice.bring(call);
         }
         call.await
     }
@@ -177,6 +186,9 @@ struct Scene {
     other_member: Api,
     technician_staff: String,
     photo: String,
+    /// Ids of outbox rows that were given up, and of differences.
+    dead: Vec<String>,
+    differences: Vec<String>,
     /// Starts of A's first technician that nobody has yet.
     starts: Vec<String>,
 }
@@ -210,8 +222,38 @@ impl Scene {
             other_member,
             technician_staff,
             photo,
+            dead: Vec::new(),
+            differences: Vec::new(),
             starts,
         }
+    }
+
+    /// Rows that no client makes: what was given up, and what a bill says differently.
+    async fn add_troubles(&mut self) {
+        let id = |kind: char, number: usize| format!("{kind}{number:031}");
+        let (dead, differences): (Vec<_>, Vec<_>) =
+            (1..=4).map(|number| (id('a', number), id('b', number))).unzip();
+        let mut sql = String::new();
+        for (dead, difference) in dead.iter().zip(&differences) {
+            let release = json!({"topic": "release", "claim_id": dead,
+                "calendar": format!("technician:{}", self.a.technicians[0])});
+            sql += &format!(
+                "INSERT INTO outbox (id, topic, payload, due_at, created_at, dead)
+                    VALUES ('{dead}', 'release', '{release}', 0, 0, 1);
+                 INSERT INTO difference (id, kind, provider, subject, ours, theirs, found_at)
+                    VALUES ('{difference}', 'bill_missing', 'alipay', '{difference}', '{{}}', '{{}}', 0);"
+            );
+        }
+        (self.dead, self.differences) = (dead, differences);
+        self.stack.change_d1(&sql).await;
+    }
+
+    /// A new order of somebody's in store A, to be paid there.
+    async fn unpaid_order(&mut self) -> String {
+        let start = self.start();
+        let member = self.stack.some_member().await;
+        let booked = self.a.book(&member, Some(&self.a.technicians[0]), &start).await.expect(201);
+        booked.text("/order/id").to_owned()
     }
 
     fn start(&mut self) -> String {
@@ -318,6 +360,29 @@ impl Scene {
                 ask(Member, format!("/api/v1/orders/{order}/reschedule")).with(body)
             }
 
+            "pay" => {
+                let start = self.start();
+                let mut body = self.a.booking(Some(&technician), &start);
+                body["payment"] = "online".into();
+                let booked = self.member.post("/api/v1/bookings", body).idempotent().await;
+                let path = format!("/api/v1/orders/{}/pay", booked.expect(201).text("/order/id"));
+                ask(Member, path).with(json!({"channel": "wechat_native"}))
+            }
+
+            // The vendors.
+            "wechat_pay_notice" => {
+                let nobodys = json!({"amount": 1});
+                let other = Wanted::saying(nobodys).envelope("event_type", "TRANSACTION.CLOSED");
+                let notice = self.stack.wechat_pay_notices(&[other]).pop();
+                Ask { notice, ..ask(Nobody, notices::WECHAT_PAY) }
+            }
+            "alipay_notice" => {
+                let other =
+                    json!({"app_id": self.stack.var("ALIPAY_APP_ID"), "notify_type": "other"});
+                let notice = self.stack.alipay_notices(&[other]).pop();
+                Ask { notice, ..ask(Nobody, notices::ALIPAY) }
+            }
+
             // Staff about themselves.
             "sign_out_staff" => ask(Nobody, "/api/v1/staff/auth/sign-out"),
             "read_staff_me" => ask(Nobody, "/api/v1/staff/me"),
@@ -356,6 +421,33 @@ impl Scene {
             }
             "find_members" => {
                 ask(Nobody, format!("/api/v1/staff/members?phone={}", self.member_phone))
+            }
+
+            "settle" => {
+                let path = format!("/api/v1/staff/orders/{}/settle", self.unpaid_order().await);
+                ask(StoreA, path).with(json!({"channel": "cash"}))
+            }
+            "staff_refund" => {
+                let order = format!("/api/v1/staff/orders/{}", self.unpaid_order().await);
+                let taken = json!({"channel": "cash", "amount_fen": 1_000});
+                let settled = self.owner.post(format!("{order}/settle"), taken).idempotent().await;
+                settled.check(200);
+                let body = json!({"amount_fen": 100, "reason": "少做了"});
+                ask(StoreA, format!("{order}/refunds")).with(body)
+            }
+            "payments" => ask(StoreA, format!("/api/v1/staff/payments?store_id={store}")),
+            "refunds" => ask(StoreA, format!("/api/v1/staff/refunds?store_id={store}")),
+
+            // The merchant's: money.
+            "differences" => ask(Merchant, "/api/v1/admin/differences"),
+            "resolve_difference" => {
+                let id = self.differences.pop().expect("enough differences");
+                let path = format!("/api/v1/admin/differences/{id}/resolve");
+                ask(Merchant, path).with(json!({"note": "已核对"}))
+            }
+            "retry_outbox" => {
+                let id = self.dead.pop().expect("enough that was given up");
+                ask(Merchant, format!("/api/v1/admin/outbox/{id}/retry"))
             }
 
             // The merchant's: the catalog.
@@ -598,6 +690,7 @@ async fn operations(api: &Api) -> Vec<Operation> {
 #[tokio::test]
 async fn every_route_under_every_role_and_from_a_foreign_store() {
     let mut scene = Scene::new().await;
+    scene.add_troubles().await;
     let callers = scene.callers().await;
     let mut operations = operations(&scene.owner).await;
     // What ends a store or a sign-in comes last.
