@@ -670,6 +670,33 @@ pub fn audit(
     )
 }
 
+/// As [`audit`], before the statement that does it and only if there is something to do: when a row
+/// fits `rows`, a table and what of it is so, `?5` being the subject.
+#[must_use]
+pub fn audit_if(
+    rows: &str,
+    id: &Id,
+    staff_id: &Id,
+    (action, subject): (&str, &Id),
+    detail: &serde_json::Value,
+    now: i64,
+) -> Statement {
+    Statement::new(
+        format!(
+            "INSERT INTO audit_entry (id, at, staff_id, action, subject, detail)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE EXISTS (SELECT 1 FROM {rows})"
+        ),
+        vec![
+            id.into(),
+            now.into(),
+            staff_id.into(),
+            action.into(),
+            subject.into(),
+            detail.to_string().into(),
+        ],
+    )
+}
+
 /// What reporting a delivery to WeChat needs.
 #[must_use]
 pub fn shipping(payment_id: &str) -> Statement {

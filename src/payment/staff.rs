@@ -378,9 +378,11 @@ pub(crate) async fn resolve(
     let note = wish.note.as_str();
     let detail = serde_json::json!({ "note": note });
     let audit_id = ctx.new_id()?;
+    let (open, did) =
+        ("difference WHERE id = ?5 AND resolved_at IS NULL", ("resolve_difference", &id));
     let statements = vec![
+        queries::audit_if(open, &audit_id, &staff.id, did, &detail, ctx.now),
         queries::resolve_difference(&id, &staff.id, note, ctx.now),
-        queries::audit(&audit_id, &staff.id, "resolve_difference", id.as_str(), &detail, ctx.now),
     ];
     done(&ctx.db()?.batch(statements).await?)
 }
@@ -395,15 +397,17 @@ pub(crate) async fn retry(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<
     staff.require_everywhere(Permission::PaymentReconcile)?;
     let audit_id = ctx.new_id()?;
     let detail = serde_json::json!({});
+    let (dead, did) = ("outbox WHERE id = ?5 AND dead = 1", ("retry_outbox", &id));
     let statements = vec![
+        queries::audit_if(dead, &audit_id, &staff.id, did, &detail, ctx.now),
         queries::retry_dead(&id, ctx.now),
-        queries::audit(&audit_id, &staff.id, "retry_outbox", id.as_str(), &detail, ctx.now),
     ];
     done(&ctx.db()?.batch(statements).await?)
 }
 
+/// Whether the second statement has found its row.
 fn done(rows: &crate::d1::Rows) -> Answer<http::StatusCode> {
-    match rows.text(0) {
+    match rows.text(1) {
         Some(_) => Ok(http::StatusCode::NO_CONTENT),
         None => Err(Problem::from(Code::NotFound)),
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
+use zhundian_tests::money::{Fault, Forgery, Pay, Provider};
 use zhundian_tests::world::{date, some_phone};
-use zhundian_tests::{Api, Hours, Reply, Stack, eventually, forge, now_ms};
+use zhundian_tests::{Api, Hours, Reply, Stack, Visit, eventually, forge, now_ms};
 
 const BOOKINGS: &str = "/api/v1/bookings";
 
@@ -347,7 +348,56 @@ async fn the_log_has_a_line_for_each_request_and_no_secrets() {
     let large = nobody.call(Method::POST, wechat).body("application/json", vec![b' '; 70_000]);
     replies.push((large.await, "unmatched", "nobody"));
 
-    // A sign-in that WeChat and the SMS service do not answer.
+    // Money: what lets the customer pay, who pays, and all that goes wrong with it.
+    let pay = "/api/v1/orders/{id}/pay";
+    let vendors = stack.vendors();
+    let visit = Visit::of(&member, &shop, &slots[40].start_at, "online").await;
+    for kind in ["drop", "garbage", "bad_signature", "refuse"] {
+        vendors.fault(Fault::new(Provider::WechatPay, kind).times(2)).await;
+        replies.push((visit.pay("wechat_jsapi").await.expect(503), pay, "member"));
+        let _ = vendors.clear_faults().await;
+    }
+    let asked = visit.pay("wechat_jsapi").await.expect(200);
+    let number = asked.text("/payment/id").to_owned();
+    for field in ["package", "paySign", "nonceStr"] {
+        secrets.push(asked.text(&format!("/wechat_parameters/{field}")).to_owned());
+    }
+    replies.push((asked, pay, "member"));
+    for kind in Forgery::OF_WECHAT_PAY {
+        let _ = vendors.forge(&number, kind).await;
+    }
+    let shipping = "/wxa/sec/order/upload_shipping_info";
+    let fault = json!({"provider": "wechat", "kind": "refuse", "path": shipping, "times": 2});
+    stack.sandbox().post("/faults", fault).await.check(200);
+    vendors.pay(&number).await;
+    visit.becomes("confirmed").await;
+    vendors.fault(Fault::new(Provider::WechatPay, "garbage")).await;
+    visit.cancel().await;
+    stack
+        .d1_becomes(
+            "SELECT count(*) > 0 AS it FROM outbox WHERE attempts > 0 AND topic = 'refund'",
+            1,
+        )
+        .await;
+    let visit = Visit::of(&other, &shop, &slots[60].start_at, "online").await;
+    let asked = visit.pay("wechat_native").await.expect(200);
+    let payer = "oSomebodyWhoPays7261";
+    secrets.extend([payer.to_owned(), asked.text("/code_url").to_owned()]);
+    let how = Pay { openid: Some(payer.to_owned()), ..Pay::default() };
+    vendors.pay_as(asked.text("/payment/id"), &how).await.check(200);
+    replies.push((asked, pay, "member"));
+    visit.becomes("confirmed").await;
+    let visit = Visit::of(&other, &shop, &slots[80].start_at, "online").await;
+    let asked = visit.pay("alipay_qr").await.expect(200);
+    secrets.push(asked.text("/code_url").to_owned());
+    for kind in Forgery::OF_ALIPAY {
+        let _ = vendors.forge(asked.text("/payment/id"), kind).await;
+    }
+    vendors.fault(Fault::new(Provider::Alipay, "bad_signature").times(2)).await;
+    let changed = visit.pay("wechat_native").await.expect(503);
+    replies.extend([(asked, pay, "member"), (changed, pay, "member")]);
+    let _ = vendors.clear_faults().await;
+
     for name in [
         "TOKEN_KEYS",
         "WECHAT_SECRET",
@@ -397,10 +447,11 @@ async fn the_log_has_a_line_for_each_request_and_no_secrets() {
     assert!(booked["d1_rows_written"].as_u64() > Some(0), "{booked}");
 
     // The cron runs say no more.
-    for cron in ["* * * * *", "*/5 * * * *", "10 19 * * *"] {
+    for cron in ["* * * * *", "*/5 * * * *", "40 2,3 * * *", "10 19 * * *"] {
         let _ = stack.run_cron(cron).await;
     }
     let log = stack.worker_log();
+    assert!(log.contains("/webhooks/alipay") && log.contains("outbox_failed"), "money was logged");
     for secret in &secrets {
         assert!(secret.len() > 3, "{secret}");
         let line = log.lines().find(|line| line.contains(secret.as_str()));
