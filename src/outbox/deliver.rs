@@ -126,10 +126,17 @@ pub async fn confirm(
     let reply = ctx.calendars().call(calendar, &call).await?;
     let mut statements = write_days(calendar, &reply.days)?;
     match (reply.outcome, order) {
-        (Confirmation::Confirmed, Some((order_id, true))) => {
-            statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
+        (Confirmation::Confirmed, Some((order_id, paid))) => {
+            if paid {
+                statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
+            }
+            // Given up before the calendar knew the claim: then its release has found nothing.
+            let claim_id = call.spec.id.clone();
+            let release = Message::Release { calendar: calendar.to_owned(), claim_id };
+            let row = Row::new(ctx, release)?;
+            statements.push(row.insert_unless_standing(ctx, order_id, &call.spec.id)?);
         }
-        (Confirmation::Confirmed, _) => {}
+        (Confirmation::Confirmed, None) => {}
         // Given back or lost: what stands on it, stands no more. After a cancellation nothing does.
         (_, Some((order_id, _))) => statements.extend(lost(ctx, order_id, &call.spec.id).await?),
         (_, None) => statements.push(queries::remove_lost_block(&call.spec.id)),
