@@ -67,7 +67,8 @@ impl Refundables {
 }
 
 /// The statements that decide on a wish, and the outbox rows that ask for it: one refund for each
-/// payment it is spread over. Raises `account_balance` when the order has not so much (any more).
+/// payment it is spread over. Raises `account_balance` when the order has not so much (any more), and
+/// `payment_known` when one of the payments has not.
 ///
 /// # Errors
 /// None in practice.
@@ -84,6 +85,7 @@ pub fn wanted(ctx: &Ctx, wish: &Wish) -> Answer<(Vec<Statement>, Vec<outbox::Row
         let id = ctx.new_id()?;
         let done = provider.is_counter();
         let order_id = wish.order_id.as_str();
+        statements.push(queries::has_left(payment_id, amount_fen));
         let reserve = ledger::refund_requested(id.as_str(), order_id, amount_fen);
         statements.push(queries::post(&reserve, now));
         statements.push(queries::insert_refund(&queries::NewRefund {
