@@ -136,7 +136,11 @@ pub async fn carry_on(ctx: &Ctx, refund_id: &str) -> Answer<()> {
     let how = if row.status == RefundStatus::Requested { Refunding::Ask } else { Refunding::Query };
     let notify_url = format!("{}{WECHAT_PAY_NOTICES}", ctx.config().public_url);
     let order = row.order(&notify_url);
-    let outcome = provider::refund(ctx, row.provider, how, &order).await?;
+    let mut outcome = provider::refund(ctx, row.provider, how, &order).await?;
+    if how == Refunding::Query && matches!(outcome, RefundOutcome::NotFound) {
+        // It was never asked for, as the provider sees it.
+        outcome = provider::refund(ctx, row.provider, Refunding::Ask, &order).await?;
+    }
     let (event, provider_refund_id) = match outcome {
         RefundOutcome::Succeeded(refund) => (RefundEvent::Succeeded, refund.refund_id),
         RefundOutcome::Processing(refund) => (RefundEvent::Processing, refund.refund_id),
@@ -149,10 +153,6 @@ pub async fn carry_on(ctx: &Ctx, refund_id: &str) -> Answer<()> {
         RefundOutcome::Refused(refusal) => {
             note(ctx, &row, "refund_refused", &refusal.to_string()).await?;
             return Err(Problem::unavailable(refusal));
-        }
-        // It was never asked for, as the provider sees it: the next time it is.
-        RefundOutcome::NotFound if how == Refunding::Query => {
-            return Err(Problem::unavailable("the provider does not know the refund"));
         }
         RefundOutcome::NotFound => {
             note(ctx, &row, "refund_without_payment", "the provider knows no such payment").await?;
