@@ -4,10 +4,11 @@
 #   make test
 #   make deploy  DRY=1 to see what is missing without an account
 #   make bench
-export PORT SANDBOX_PORT STATE DRY
+#   make soak    SEED=1 ORDERS=2000
+export PORT SANDBOX_PORT STATE DRY SEED ORDERS
 
-.PHONY: dev demo test deploy bench build setup clean
-dev demo test bench deploy build setup:
+.PHONY: dev demo test deploy bench soak build setup clean
+dev demo test bench soak deploy build setup:
 	@tools/$@
 clean:
 	rm -rf build target .state .wrangler
