@@ -5,10 +5,11 @@
 #   make deploy  DRY=1 to see what is missing without an account
 #   make bench
 #   make model
-export PORT SANDBOX_PORT STATE DRY
+#   make soak    SEED=1 ORDERS=2000
+export PORT SANDBOX_PORT STATE DRY SEED ORDERS
 
-.PHONY: dev demo test deploy bench model build setup clean
-dev demo test bench model deploy build setup:
+.PHONY: dev demo test deploy bench model soak build setup clean
+dev demo test bench model soak deploy build setup:
 	@tools/$@
 clean:
 	rm -rf build target .state .wrangler

@@ -278,6 +278,7 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("daily_limit", Code::DailyLimitReached),
     ("order_version", Code::OrderChanged),
     ("account_balance", Code::OrderChanged),
+    ("payment_known", Code::OrderChanged),
     ("staff_phone", Code::StaffPhoneTaken),
     ("member_phone", Code::PhoneTaken),
     ("last_owner", Code::LastOwner),

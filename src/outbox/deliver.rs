@@ -130,12 +130,11 @@ pub async fn confirm(
             if paid {
                 statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
             }
-            let claim_id = call.spec.id;
-            let release =
-                Message::Release { calendar: calendar.to_owned(), claim_id: claim_id.clone() };
-            let payload = serde_json::to_string(&release).map_err(Problem::internal)?;
-            let id = ctx.new_id()?;
-            statements.push(queries::release_unwanted(&id, &claim_id, &payload, ctx.now));
+            // Given up before the calendar knew the claim: then its release has found nothing.
+            let claim_id = call.spec.id.clone();
+            let release = Message::Release { calendar: calendar.to_owned(), claim_id };
+            let row = Row::new(ctx, release)?;
+            statements.push(row.insert_unless_standing(ctx, order_id, &call.spec.id)?);
         }
         (Confirmation::Confirmed, None) => {}
         // Given back or lost: what stands on it, stands no more. After a cancellation nothing does.

@@ -111,6 +111,20 @@ impl Row {
         let payload = serde_json::to_string(&self.message).map_err(Problem::internal)?;
         Ok(queries::insert(&self.id, &payload, ctx.now, due_at))
     }
+
+    /// The statement that writes it, due at once, unless the order's line stands on the claim.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn insert_unless_standing(
+        &self,
+        ctx: &Ctx,
+        order_id: &Id,
+        claim_id: &str,
+    ) -> Answer<Statement> {
+        let payload = serde_json::to_string(&self.message).map_err(Problem::internal)?;
+        Ok(queries::insert_unless_standing(&self.id, &payload, ctx.now, order_id, claim_id))
+    }
 }
 
 /// Delivers rows right after the response; what fails, cron tries again.

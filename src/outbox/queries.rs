@@ -17,6 +17,27 @@ pub fn insert(id: &Id, payload: &str, now: i64, due_at: i64) -> Statement {
     )
 }
 
+/// Writes a row that is due at once, unless the order's line stands on the claim.
+#[must_use]
+pub fn insert_unless_standing(
+    id: &Id,
+    payload: &str,
+    now: i64,
+    order_id: &Id,
+    claim_id: &str,
+) -> Statement {
+    sql!(
+        "INSERT INTO outbox (id, topic, payload, due_at, created_at)
+         SELECT ?1, ?2 ->> 'topic', ?2, ?3, ?3 WHERE NOT EXISTS (
+            SELECT 1 FROM order_line WHERE order_id = ?4 AND claim_id = ?5 AND status = 'live')",
+        id,
+        payload,
+        now,
+        order_id,
+        claim_id
+    )
+}
+
 /// Deletes a row that has been delivered.
 #[must_use]
 pub fn done(id: &Id) -> Statement {
@@ -59,21 +80,6 @@ pub fn stands_on(order_id: &Id, claim_id: &str) -> Statement {
          WHERE o.id = ?1 AND l.claim_id = ?2 AND l.status = 'live'",
         order_id,
         claim_id
-    )
-}
-
-/// Gives a claim back that was confirmed for an order whose line stands on it no more: it was cancelled or
-/// moved before the confirm came, and the release that followed found nothing.
-#[must_use]
-pub fn release_unwanted(id: &Id, claim_id: &str, payload: &str, now: i64) -> Statement {
-    sql!(
-        "INSERT INTO outbox (id, topic, payload, due_at, created_at)
-         SELECT ?1, ?2 ->> 'topic', ?2, ?4, ?4
-         WHERE NOT EXISTS (SELECT 1 FROM order_line WHERE claim_id = ?3 AND status = 'live')",
-        id,
-        payload,
-        claim_id,
-        now
     )
 }
 

@@ -330,6 +330,18 @@ pub fn insert_refund(refund: &NewRefund) -> Statement {
     )
 }
 
+/// Stops the batch with `payment_known` unless a payment has so much that was not refunded: refunds that
+/// are decided at once may be spread over the same payments.
+#[must_use]
+pub fn has_left(payment_id: &str, amount_fen: i64) -> Statement {
+    precondition(
+        "payment_known",
+        "coalesce((SELECT sum(amount_fen) FROM refund WHERE payment_id = ?1 AND status <> 'closed'), 0)
+            + ?2 <= (SELECT amount_fen FROM payment WHERE id = ?1)",
+        vec![payment_id.into(), amount_fen.into()],
+    )
+}
+
 /// A refund with its payment.
 #[must_use]
 pub fn refund(id: &str) -> Statement {

@@ -71,7 +71,8 @@ impl Refundables {
 }
 
 /// The statements that decide on a wish, and the outbox rows that ask for it: one refund for each
-/// payment it is spread over. Raises `account_balance` when the order has not so much (any more).
+/// payment it is spread over. Raises `account_balance` when the order has not so much (any more), and
+/// `payment_known` when one of the payments has not.
 ///
 /// # Errors
 /// None in practice.
@@ -88,6 +89,7 @@ pub fn wanted(ctx: &Ctx, wish: &Wish) -> Answer<(Vec<Statement>, Vec<outbox::Row
         let id = ctx.new_id()?;
         let done = provider.is_counter();
         let order_id = wish.order_id.as_str();
+        statements.push(queries::has_left(payment_id, amount_fen));
         let reserve = ledger::refund_requested(id.as_str(), order_id, amount_fen);
         statements.push(queries::post(&reserve, now));
         statements.push(queries::insert_refund(&queries::NewRefund {
@@ -138,7 +140,11 @@ pub async fn carry_on(ctx: &Ctx, refund_id: &str) -> Answer<()> {
     let how = if row.status == RefundStatus::Requested { Refunding::Ask } else { Refunding::Query };
     let notify_url = format!("{}{WECHAT_PAY_NOTICES}", ctx.config().public_url);
     let order = row.order(&notify_url);
-    let outcome = provider::refund(ctx, row.provider, how, &order).await?;
+    let mut outcome = provider::refund(ctx, row.provider, how, &order).await?;
+    if how == Refunding::Query && matches!(outcome, RefundOutcome::NotFound) {
+        // It was never asked for, as the provider sees it.
+        outcome = provider::refund(ctx, row.provider, Refunding::Ask, &order).await?;
+    }
     let (event, provider_refund_id) = match outcome {
         RefundOutcome::Succeeded(refund) => (RefundEvent::Succeeded, refund.refund_id),
         RefundOutcome::Processing(refund) => (RefundEvent::Processing, refund.refund_id),
@@ -151,10 +157,6 @@ pub async fn carry_on(ctx: &Ctx, refund_id: &str) -> Answer<()> {
         RefundOutcome::Refused(refusal) => {
             note(ctx, &row, "refund_refused", &refusal.to_string()).await?;
             return Err(Problem::unavailable(refusal));
-        }
-        // It was never asked for, as the provider sees it: the next time it is.
-        RefundOutcome::NotFound if how == Refunding::Query => {
-            return Err(Problem::unavailable("the provider does not know the refund"));
         }
         RefundOutcome::NotFound => {
             note(ctx, &row, "refund_without_payment", "the provider knows no such payment").await?;

@@ -7,7 +7,7 @@
 //! and `ORDERS`. A seed repeats what everybody decides and what the vendors do to the nth call, though
 //! not the order in which the calls come.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -42,6 +42,8 @@ struct Size {
     clients: usize,
     /// The Worker is killed after so many seconds up, and up to twice as many.
     kill_after: f64,
+    /// Kills at the moment of a late payment.
+    late_kills: usize,
     /// Until all is settled.
     settle: Duration,
 }
@@ -111,6 +113,7 @@ struct Order {
     member: usize,
     /// The payments that somebody was told of, with their channels.
     payments: Vec<(String, &'static str)>,
+    left_alone: bool,
 }
 
 struct Client {
@@ -213,6 +216,7 @@ impl Client {
             line: reply.text("/order/lines/0/id").to_owned(),
             member,
             payments: Vec::new(),
+            left_alone: false,
         });
         true
     }
@@ -236,6 +240,16 @@ impl Client {
         if self.dice.percent(80) {
             self.customer_pays(index).await;
         }
+    }
+
+    /// Shows a code that nobody scans, and leaves the order alone from now on.
+    async fn dawdle(&mut self, index: usize) {
+        let order = self.orders[index].clone();
+        let path = format!("/api/v1/orders/{}/pay", order.id);
+        let call = self.members[order.member].post(path, json!({"channel": "alipay_qr"}));
+        let reply = self.operation(call).await;
+        self.asked(index, "alipay_qr", &reply);
+        self.orders[index].left_alone = true;
     }
 
     fn asked(&mut self, index: usize, channel: &'static str, reply: &Reply) {
@@ -355,6 +369,9 @@ impl Client {
 
     async fn step(&mut self) {
         let index = self.dice.below(self.orders.len());
+        if self.orders[index].left_alone {
+            return;
+        }
         match self.dice.below(100) {
             0..45 => self.pay(index).await,
             45..60 => self.customer_pays(index).await,
@@ -370,8 +387,10 @@ impl Client {
         while self.orders.len() < orders {
             if self.book().await {
                 let newest = self.orders.len() - 1;
-                if self.dice.percent(70) {
-                    self.pay(newest).await;
+                match self.dice.below(100) {
+                    0..15 => self.dawdle(newest).await,
+                    15..75 => self.pay(newest).await,
+                    _ => {}
                 }
                 for _ in 0..self.dice.below(2 * STEPS) {
                     self.step().await;
@@ -497,18 +516,28 @@ const DUE_NOW: &str = "UPDATE outbox SET due_at = 0, lease_until = 0;
     UPDATE payment SET check_at = 0 WHERE status = 'pending';
     UPDATE refund SET check_at = 0 WHERE status IN ('requested', 'processing');";
 
-/// Whether anything is still on its way.
+/// Whether nothing is on its way any more. What a vendor has as paid and we do not know of it is asked
+/// about, unless it is a code of Alipay's that was given up before anybody scanned it: then Alipay's next
+/// try to tell us, which may be minutes away, comes now.
 async fn is_settled(stack: &Stack, vendors: &Vendors) -> bool {
     let open = stack.d1("SELECT id FROM outbox WHERE dead = 0
          UNION ALL SELECT id FROM refund WHERE status IN ('requested', 'processing')
          UNION ALL SELECT id FROM orders WHERE status = 'paid' LIMIT 1");
-    if !open.is_empty() {
-        return false;
+    let ours = stack.d1("SELECT id, status FROM payment");
+    let ours: HashMap<&str, &str> = ours
+        .iter()
+        .filter_map(|row| Some((row["id"].as_str()?, row["status"].as_str()?)))
+        .collect();
+    let mut all_known = true;
+    for theirs in vendors.payments().await.iter().filter(|one| one.is_paid()) {
+        let status = ours.get(theirs.out_trade_no.as_str()).copied();
+        all_known &= status == Some("paid");
+        if status == Some("closed") {
+            let body = json!({"out_trade_no": theirs.out_trade_no});
+            let _ = stack.sandbox().post("/replay", body).await;
+        }
     }
-    let paid = stack.d1("SELECT id FROM payment WHERE status = 'paid'");
-    let paid: HashSet<&str> = paid.iter().filter_map(|row| row["id"].as_str()).collect();
-    let theirs = vendors.payments().await;
-    theirs.iter().all(|one| !one.is_paid() || paid.contains(one.out_trade_no.as_str()))
+    open.is_empty() && all_known
 }
 
 /// Runs the jobs until nothing is on its way, without the pauses that they make between tries. What is
@@ -516,7 +545,6 @@ async fn is_settled(stack: &Stack, vendors: &Vendors) -> bool {
 async fn settle(stack: &Stack, vendors: &Vendors, within: Duration) {
     let until = Instant::now() + within;
     while Instant::now() < until {
-        stack.change_d1(DUE_NOW).await;
         for _ in 0..3 {
             let _ = stack.run_cron("* * * * *").await;
             if is_settled(stack, vendors).await {
@@ -524,6 +552,7 @@ async fn settle(stack: &Stack, vendors: &Vendors, within: Duration) {
                 return;
             }
         }
+        stack.change_d1(DUE_NOW).await;
     }
 }
 
@@ -558,7 +587,8 @@ async fn end_holds(stack: &Stack, vendors: &Vendors, dice: &mut Dice) -> Vec<Str
     println!("soak: {} of {} holds end, {paid} are paid then", ended.len(), waiting.len());
     let list = |ids: &[String]| format!("('{}')", ids.join("','"));
     stack.write_d1(&format!(
-        "UPDATE payment SET expires_at = {past} - 60000 WHERE status = 'pending' AND order_id IN {0};
+        "{DUE_NOW}
+         UPDATE payment SET expires_at = {past} - 60000 WHERE status = 'pending' AND order_id IN {0};
          UPDATE orders SET hold_expires_at = {past} WHERE id IN {0}",
         list(&ended)
     ));
@@ -573,30 +603,35 @@ async fn end_holds(stack: &Stack, vendors: &Vendors, dice: &mut Dice) -> Vec<Str
     ended
 }
 
-/// Customers pay for what was given up: their time comes back if nobody has it, or their money. Some of
-/// them cancel at once.
-async fn pay_late(stack: &Arc<Stack>, vendors: &Vendors, dice: &mut Dice, ended: &[String]) {
+/// Customers pay for what was given up: their time comes back if nobody has it, or their money. Now and
+/// then the Worker is killed at that moment, and the order is cancelled as soon as it is back.
+async fn pay_late(
+    stack: &Stack,
+    vendors: &Vendors,
+    dice: &mut Dice,
+    ended: &[String],
+    most_kills: usize,
+) {
     let owner = stack.owner().await;
-    let mut late = 0;
+    let (mut late, mut kills) = (0, 0);
     for order in ended {
         let sql = format!("SELECT id, channel FROM payment WHERE order_id = '{order}' ORDER BY id");
         let payments = stack.d1(&sql);
-        let Some(payment) = payments.last().filter(|_| dice.percent(60)) else { continue };
+        let Some(payment) = payments.last().filter(|_| dice.percent(75)) else { continue };
         let id = payment["id"].as_str().expect("an id");
         let channel = payment["channel"].as_str().expect("a channel");
         if pays(vendors, dice, id, channel, true).await != "customer pays late" {
             continue;
         }
         late += 1;
+        tokio::time::sleep(Duration::from_millis(dice.next() % 60)).await;
+        if dice.percent(40) && kills < most_kills {
+            kills += 1;
+            stack.restart_worker().await;
+        }
         if dice.percent(50) {
-            let (owner, path) = (owner.clone(), format!("/api/v1/staff/orders/{order}/cancel"));
-            let pause = Duration::from_millis(dice.next() % 150);
-            tokio::time::sleep(pause).await;
+            let path = format!("/api/v1/staff/orders/{order}/cancel");
             let _ = owner.post(path, json!({})).attempt().await;
-            if dice.percent(30) {
-                // The outbox has not been delivered yet, perhaps.
-                stack.restart_worker().await;
-            }
         }
     }
     println!("soak: {late} paid for what was given up");
@@ -658,7 +693,7 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
     let _ = stack.run_cron("* * * * *").await;
     vendors.stop_chaos().await;
     settle(&stack, &vendors, size.settle).await;
-    pay_late(&stack, &vendors, &mut dice, &ended).await;
+    pay_late(&stack, &vendors, &mut dice, &ended, size.late_kills).await;
     settle(&stack, &vendors, size.settle).await;
     println!("soak: {took:.0?} under load, settled after {:.0?}", started.elapsed());
     weather.print();
@@ -688,7 +723,8 @@ async fn small(seed: u64) {
         orders: 40,
         technicians: 8,
         clients: 6,
-        kill_after: 2.5,
+        kill_after: 5.0,
+        late_kills: 1,
         settle: Duration::from_mins(1),
     };
     let seed = from_env("SEED", seed);
@@ -717,6 +753,7 @@ async fn full_size() {
         technicians: 40,
         clients: 12,
         kill_after: 4.0,
+        late_kills: 5,
         settle: Duration::from_mins(5),
     };
     let (_, off) = soak(from_env("SEED", random()), &size).await;
