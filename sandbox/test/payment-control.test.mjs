@@ -83,6 +83,23 @@ test('payments are listed for an audit, one or page by page', async (t) => {
   assert.deepEqual((await sandbox.get('/sandbox/payments?provider=alipay')).payments, []);
 });
 
+test('a payment and a refund may be of an earlier day, for the bill of which they are', async (t) => {
+  const sandbox = await startPay(t);
+  const [one, other] = [order(sandbox), order(sandbox)];
+  for (const asked of [one, other]) await place(sandbox, asked);
+  const at = sandbox.clock.now();
+  await sandbox.post('/sandbox/refunds/mode', { hold: true });
+  await sandbox.post('/sandbox/pay', { out_trade_no: one.out_trade_no, days_ago: 3 });
+  await sandbox.post('/sandbox/pay', { out_trade_no: other.out_trade_no });
+  const back = refundOf(sandbox, one, 1_000);
+  await refund(sandbox, back);
+  const end = { out_refund_no: back.out_refund_no, status: 'SUCCESS', days_ago: 2 };
+  await sandbox.post('/sandbox/refunds/end', end);
+  const { payments } = await sandbox.get('/sandbox/payments');
+  assert.deepEqual(payments.map((paid) => paid.paid_at), [at - 3 * 86_400_000, at]);
+  assert.equal(payments[0].refunds[0].ended_at, at - 2 * 86_400_000);
+});
+
 test('the ledger is bounded: the oldest orders go, their money is still counted', () => {
   const ledger = new Ledger(10);
   const add = (number, paid) => {
