@@ -67,13 +67,13 @@ pub struct Wanted(Value);
 
 impl Wanted {
     /// With these contents.
-    pub fn saying(contents: Value) -> Self {
+    pub fn saying(contents: &Value) -> Self {
         Self(json!({"contents": contents}))
     }
 
     /// A genuine one: this payment was made, by somebody, for its whole amount.
     pub fn paid(stack: &Stack, payment: &Payment, transaction_id: &str) -> Self {
-        Self::saying(json!({
+        Self::saying(&json!({
             "amount": {"currency": "CNY", "payer_currency": "CNY", "payer_total": payment.amount,
                 "total": payment.amount},
             "appid": stack.var("WECHAT_APPID"), "attach": "", "bank_type": "OTHERS",

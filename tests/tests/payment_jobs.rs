@@ -374,6 +374,7 @@ async fn a_refund_under_way_is_followed_to_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one story")]
 async fn bills_are_compared_and_what_differs_is_listed_and_moves_no_money() {
     let stack = Stack::start().await;
     let shop = stack.shop(1, Hours::Day).await;

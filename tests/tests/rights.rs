@@ -229,23 +229,25 @@ impl Scene {
     }
 
     /// Rows that no client makes: what was given up, and what a bill says differently.
-    async fn add_troubles(&mut self) {
+    async fn with_troubles() -> Self {
+        let mut scene = Self::new().await;
         let id = |kind: char, number: usize| format!("{kind}{number:031}");
         let (dead, differences): (Vec<_>, Vec<_>) =
             (1..=4).map(|number| (id('a', number), id('b', number))).unzip();
-        let mut sql = String::new();
-        for (dead, difference) in dead.iter().zip(&differences) {
-            let release = json!({"topic": "release", "claim_id": dead,
-                "calendar": format!("technician:{}", self.a.technicians[0])});
-            sql += &format!(
+        let calendar = format!("technician:{}", scene.a.technicians[0]);
+        let statements = dead.iter().zip(&differences).map(|(dead, difference)| {
+            let release = json!({"topic": "release", "claim_id": dead, "calendar": calendar});
+            format!(
                 "INSERT INTO outbox (id, topic, payload, due_at, created_at, dead)
                     VALUES ('{dead}', 'release', '{release}', 0, 0, 1);
                  INSERT INTO difference (id, kind, provider, subject, ours, theirs, found_at)
                     VALUES ('{difference}', 'bill_missing', 'alipay', '{difference}', '{{}}', '{{}}', 0);"
-            );
-        }
-        (self.dead, self.differences) = (dead, differences);
-        self.stack.change_d1(&sql).await;
+            )
+        });
+        let sql: String = statements.collect();
+        (scene.dead, scene.differences) = (dead, differences);
+        scene.stack.change_d1(&sql).await;
+        scene
     }
 
     /// A new order of somebody's in store A, to be paid there.
@@ -372,7 +374,7 @@ impl Scene {
             // The vendors.
             "wechat_pay_notice" => {
                 let nobodys = json!({"amount": 1});
-                let other = Wanted::saying(nobodys).envelope("event_type", "TRANSACTION.CLOSED");
+                let other = Wanted::saying(&nobodys).envelope("event_type", "TRANSACTION.CLOSED");
                 let notice = self.stack.wechat_pay_notices(&[other]).pop();
                 Ask { notice, ..ask(Nobody, notices::WECHAT_PAY) }
             }
@@ -689,8 +691,7 @@ async fn operations(api: &Api) -> Vec<Operation> {
 
 #[tokio::test]
 async fn every_route_under_every_role_and_from_a_foreign_store() {
-    let mut scene = Scene::new().await;
-    scene.add_troubles().await;
+    let mut scene = Scene::with_troubles().await;
     let callers = scene.callers().await;
     let mut operations = operations(&scene.owner).await;
     // What ends a store or a sign-in comes last.
