@@ -188,9 +188,9 @@ async fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>
         &Actor::System,
         &detail,
     ));
-    statements.push(Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?.insert(ctx)?);
-    for row in asked {
-        statements.push(row.insert(ctx)?);
+    let tell = Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?;
+    for row in asked.iter().chain([&tell]) {
+        statements.push(row.insert_due(ctx)?);
     }
     Ok(statements)
 }

@@ -100,6 +100,15 @@ impl Row {
         Ok(queries::insert(&self.id, &payload, ctx.now, ctx.now + FIRST_DUE_MS))
     }
 
+    /// The statement that writes it, due at once: for what nobody delivers right after the batch.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn insert_due(&self, ctx: &Ctx) -> Answer<Statement> {
+        let payload = serde_json::to_string(&self.message).map_err(Problem::internal)?;
+        Ok(queries::insert(&self.id, &payload, ctx.now, ctx.now))
+    }
+
     /// The statement that writes it, due at once, unless the order's line stands on the claim.
     ///
     /// # Errors
