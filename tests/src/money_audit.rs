@@ -528,10 +528,10 @@ mod tests {
             "hold_expires_at": NOW + 60_000,
             "cancellation": r#"[{"until_minutes_before":60,"refund_percent":50}]"#,
         });
-        let live = !matches!(status, "cancelled" | "closed");
+        let over = matches!(status, "cancelled" | "closed");
         let line = json!({
             "id": format!("l{id}"), "order_id": id, "claim_id": format!("c{id}"),
-            "status": if live { "live" } else { "cancelled" }, "technician_id": "t",
+            "status": if over { "cancelled" } else { "live" }, "technician_id": "t",
             "start_at": start, "end_at": start + HOUR, "block_start": start, "block_end": start + HOUR,
         });
         [order, line]

@@ -137,3 +137,39 @@ async fn a_late_retry_of_a_move_that_changed_nothing_changes_nothing() {
     assert_eq!(now.text("/order/lines/0/start_at"), at("15:00"));
     assert_eq!(now.body["order"]["version"], 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_confirm_after_the_cancellation_keeps_no_time_even_of_a_claim_nobody_knew() {
+    let stack = Stack::start().await;
+    let shop = stack.shop(1, Hours::Day).await;
+    let booked = book(&stack, &shop, "10:00").await;
+    let path = format!("/api/v1/staff/orders/{}/cancel", booked.order);
+    stack.owner().await.post(path, json!({})).await.check(200);
+    // As after a late payment: a claim of a new id, whose release found nothing to release.
+    let claim = "f".repeat(32);
+    let start = DateTime::parse_from_rfc3339(&format!("{}T12:00:00+08:00", date(1)));
+    let start = start.expect("an instant").timestamp_millis();
+    let times = json!({"start": start, "end": start + 3_600_000});
+    let confirm = json!({
+        "topic": "confirm", "calendar": format!("technician:{}", shop.technicians[0]), "written": [],
+        "order_id": booked.order, "paid": true,
+        "spec": {
+            "id": claim, "op": "late", "store_id": shop.store, "kind": "appointment", "quantity": 1,
+            "service": times, "block": times,
+        },
+    });
+    let sql = format!(
+        "UPDATE order_line SET claim_id = '{claim}' WHERE id = '{}';
+         INSERT INTO outbox (id, topic, payload, due_at, created_at)
+            VALUES ('{}', 'confirm', '{confirm}', 0, 0);",
+        booked.line,
+        "e".repeat(32),
+    );
+    stack.change_d1(&sql).await;
+    let _ = stack.run_cron("* * * * *").await;
+    let claims = stack.calendars("SELECT id, state FROM claim");
+    let of_late = claims.iter().flat_map(|(_, rows)| rows).find(|row| row["id"] == claim.as_str());
+    assert_eq!(of_late.expect("it was confirmed first")["state"], "released");
+    assert_eq!(stack.d1("SELECT id FROM outbox"), Vec::<Value>::new());
+    assert_eq!(status(&stack, &booked), "cancelled");
+}

@@ -469,24 +469,24 @@ async fn members(stack: &Arc<Stack>, count: usize) -> Vec<Api> {
     tasks.join_all().await
 }
 
-/// Kills the Worker outright every few seconds, until it is told to stop: twice at least.
+/// Kills the Worker outright every few seconds, until it is told that it is enough: twice at least.
 fn killer(
     stack: &Arc<Stack>,
     weather: &Arc<Weather>,
-    stop: &Arc<AtomicBool>,
+    enough: &Arc<AtomicBool>,
     mut dice: Dice,
     after: f64,
 ) -> JoinHandle<()> {
-    let (stack, weather, stop) = (Arc::clone(stack), Arc::clone(weather), Arc::clone(stop));
+    let (stack, weather, enough) = (Arc::clone(stack), Arc::clone(weather), Arc::clone(enough));
     tokio::spawn(async move {
         let mut kills = 0;
-        while kills < 2 || !stop.load(Ordering::Relaxed) {
+        while kills < 2 || !enough.load(Ordering::Relaxed) {
             let share = f64::from(u32::try_from(dice.below(100)).expect("small")) / 100.0;
             let until = Instant::now() + Duration::from_secs_f64(after * (1.0 + share));
-            while Instant::now() < until && !(kills >= 2 && stop.load(Ordering::Relaxed)) {
+            while Instant::now() < until && !(kills >= 2 && enough.load(Ordering::Relaxed)) {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            if kills >= 2 && stop.load(Ordering::Relaxed) {
+            if kills >= 2 && enough.load(Ordering::Relaxed) {
                 break;
             }
             tokio::task::block_in_place(|| stack.kill_worker());
@@ -670,8 +670,8 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
         let share = (number + 1) * size.orders / size.clients - number * size.orders / size.clients;
         clients.spawn(client.run(share));
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let killer = killer(&stack, &weather, &stop, Dice(dice.next()), size.kill_after);
+    let enough = Arc::new(AtomicBool::new(false));
+    let killer = killer(&stack, &weather, &enough, Dice(dice.next()), size.kill_after);
     let crons = crons(&stack);
     let mut told: HashSet<String> = HashSet::new();
     while let Some(client) = clients.join_next().await {
@@ -684,7 +684,7 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
             }
         }
     }
-    stop.store(true, Ordering::Relaxed);
+    enough.store(true, Ordering::Relaxed);
     killer.await.expect("every kill was followed by a start");
     crons.abort();
     let took = started.elapsed();
