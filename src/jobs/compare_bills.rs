@@ -1,5 +1,5 @@
 //! Compares each day's bills with our payments and refunds. What differs is listed for staff; no money is
-//! moved from it. Days that are missing are caught up, as far back as [`DAYS_BACK`]. WeChat Pay's new
+//! moved from it. Days that are missing are caught up, as far back as a week. WeChat Pay's new
 //! certificates are fetched on the way.
 
 use std::collections::{HashMap, HashSet};

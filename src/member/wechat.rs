@@ -22,7 +22,7 @@ struct Kept {
 /// Who is behind a code of `wx.login`.
 ///
 /// # Errors
-/// By [`problem`].
+/// By `problem`.
 pub async fn session(ctx: &Ctx, code: &str) -> Answer<Session> {
     let program = &ctx.config().wechat;
     let received = outbound::send(&program.session(code)).await.map_err(unavailable)?;
@@ -32,7 +32,7 @@ pub async fn session(ctx: &Ctx, code: &str) -> Answer<Session> {
 /// The phone number behind a code of the phone number button.
 ///
 /// # Errors
-/// By [`problem`].
+/// By `problem`.
 pub async fn phone_number(ctx: &Ctx, code: &str) -> Answer<Phone> {
     let token = access_token(ctx, None).await?;
     match ask_phone_number(ctx, &token, code).await? {
@@ -59,7 +59,7 @@ async fn ask_phone_number(
 /// The access token that all isolates share; a new one when it nears its end, or when it is `stale`.
 ///
 /// # Errors
-/// By [`problem`]; 503.
+/// By `problem`; 503.
 pub async fn access_token(ctx: &Ctx, stale: Option<&str>) -> Answer<String> {
     let db = ctx.db()?;
     let kept: Option<Kept> = db.first(queries::access_token()).await?;

@@ -89,9 +89,10 @@ pub fn wanted(ctx: &Ctx, wish: &Wish) -> Answer<(Vec<Statement>, Vec<outbox::Row
         let id = ctx.new_id()?;
         let done = provider.is_counter();
         let order_id = wish.order_id.as_str();
-        statements.push(queries::has_left(payment_id, amount_fen));
+        // The order's account first: what it has not, no other spread over its payments would have.
         let reserve = ledger::refund_requested(id.as_str(), order_id, amount_fen);
         statements.push(queries::post(&reserve, now));
+        statements.push(queries::has_left(payment_id, amount_fen));
         statements.push(queries::insert_refund(&queries::NewRefund {
             id: &id,
             payment_id,

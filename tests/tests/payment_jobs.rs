@@ -409,8 +409,8 @@ async fn bills_are_compared_and_what_differs_is_listed_and_moves_no_money() {
     stack
         .change_d1(&format!(
             "INSERT INTO payment SELECT '{missing}', order_id, store_id, provider, channel, amount_fen,
-                status, description, payer, expires_at, 'nobodys', paid_at, taken_by, check_at, checks,
-                created_at, updated_at FROM payment WHERE id = '{}';
+                status, description, payer, expires_at, 'nobodys', paid_at, surplus, taken_by, check_at,
+                checks, created_at, updated_at FROM payment WHERE id = '{}';
              DELETE FROM payment WHERE id = '{}';
              UPDATE payment SET amount_fen = amount_fen - 1 WHERE id = '{}';
              UPDATE refund SET amount_fen = amount_fen - 1 WHERE id = '{refund}';
