@@ -27,6 +27,7 @@
 
 pub mod api;
 pub mod audit;
+mod dice;
 pub mod forge;
 pub mod money;
 pub mod money_audit;
@@ -38,6 +39,7 @@ pub mod visit;
 pub mod world;
 
 pub use api::{Api, Call, Reply};
+pub use dice::Dice;
 pub use stack::{Shared, Stack};
 pub use state::State;
 pub use visit::Visit;

@@ -19,7 +19,7 @@ use zhundian_tests::api::Call;
 use zhundian_tests::money::{Notify, Pay, Vendors};
 use zhundian_tests::money_audit::MoneyAudit;
 use zhundian_tests::world::date;
-use zhundian_tests::{Api, Hours, Reply, Shop, Stack, random};
+use zhundian_tests::{Api, Dice, Hours, Reply, Shop, Stack, random};
 
 /// Members signed in at once.
 const SIGN_INS: usize = 8;
@@ -46,35 +46,6 @@ struct Size {
     late_kills: usize,
     /// Until all is settled.
     settle: Duration,
-}
-
-/// A choice that a seed repeats (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).expect("small")
-    }
-
-    fn percent(&mut self, chance: usize) -> bool {
-        self.below(100) < chance
-    }
-
-    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-
-    fn key(&mut self) -> String {
-        format!("{:016x}{:016x}", self.next(), self.next())
-    }
 }
 
 /// What it was like.

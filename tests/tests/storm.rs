@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use zhundian_tests::api::Call;
 use zhundian_tests::audit::Audit;
 use zhundian_tests::world::date;
-use zhundian_tests::{Api, Hours, Reply, Shop, Stack, eventually, random};
+use zhundian_tests::{Api, Dice, Hours, Reply, Shop, Stack, eventually, random};
 
 /// Each of these tests wants the machine to itself.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -172,35 +172,6 @@ impl Weather {
             self.limited.load(Ordering::Relaxed),
             self.told.lock().expect("no panic")
         );
-    }
-}
-
-/// A choice that a seed repeats (splitmix64).
-struct Dice(u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() % end as u64).expect("small")
-    }
-
-    fn percent(&mut self, chance: usize) -> bool {
-        self.below(100) < chance
-    }
-
-    fn of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
-        &all[self.below(all.len())]
-    }
-
-    fn key(&mut self) -> String {
-        format!("{:016x}{:016x}", self.next(), self.next())
     }
 }
 
