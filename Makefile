@@ -6,7 +6,7 @@
 #   make bench
 #   make model
 #   make soak    SEED=1 ORDERS=2000
-export PORT SANDBOX_PORT STATE DRY SEED ORDERS
+# What is given on the command line reaches the script by its environment, and nothing else does.
 
 .PHONY: dev demo test deploy bench model soak build setup clean
 dev demo test bench model soak deploy build setup:
