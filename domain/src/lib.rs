@@ -17,6 +17,7 @@ pub mod assignment;
 pub mod availability;
 pub mod calendar;
 pub mod cancellation;
+pub mod intake;
 pub mod ledger;
 pub mod order;
 pub mod payment;
