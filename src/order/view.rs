@@ -1,10 +1,10 @@
 //! The order as clients see it.
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::pricing::{Part, remaining_fen};
+use zhundian_domain::zone::Zone;
 
 use crate::booking::offer::Offer;
 use crate::booking::queries as booking;
@@ -139,7 +139,7 @@ pub struct Row {
     version: i64,
     created_at: i64,
     store_name: String,
-    time_zone: Tz,
+    time_zone: Zone,
     lines: Vec<LineRow>,
 }
 
@@ -161,7 +161,7 @@ fn parts(parts: Vec<Part>) -> Vec<PricePart> {
     parts.into_iter().map(|Part { kind, fen }| PricePart { kind, fen }).collect()
 }
 
-fn changeable_until(zone: Tz, start_at: i64, notice_minutes: i64) -> At {
+fn changeable_until(zone: Zone, start_at: i64, notice_minutes: i64) -> At {
     At::new(zone, start_at - notice_minutes * 60_000)
 }
 
@@ -174,7 +174,7 @@ fn remaining(status: &str, total_fen: i64, paid_fen: i64) -> i64 {
     }
 }
 
-fn cancellation(zone: Tz, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadline> {
+fn cancellation(zone: Zone, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadline> {
     let tiers = tiers.as_slice().iter();
     tiers
         .map(|tier| CancellationDeadline {
@@ -187,7 +187,7 @@ fn cancellation(zone: Tz, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadl
 impl Row {
     /// The zone of the store's clock.
     #[must_use]
-    pub const fn zone(&self) -> Tz {
+    pub const fn zone(&self) -> Zone {
         self.time_zone
     }
 
@@ -297,7 +297,7 @@ impl Order {
     }
 
     /// The order after a line has moved.
-    pub fn moved(&mut self, line_id: &Id, to: &booking::Line, technician_name: &str, zone: Tz) {
+    pub fn moved(&mut self, line_id: &Id, to: &booking::Line, technician_name: &str, zone: Zone) {
         for line in self.lines.iter_mut().filter(|line| line.id == *line_id) {
             line.technician_id = to.technician_id.clone();
             technician_name.clone_into(&mut line.technician_name);
