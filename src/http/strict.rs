@@ -344,3 +344,48 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Word<V> {
         Err(A::Error::invalid_type(Unexpected::Map, &self))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    #[derive(Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Body {
+        #[serde(default)]
+        steps: Vec<Step>,
+        #[serde(default)]
+        prices: Option<BTreeMap<String, i64>>,
+    }
+
+    #[derive(Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Step {
+        minutes: i64,
+    }
+
+    #[test]
+    fn the_path_is_that_of_the_field() {
+        let cases = [
+            (r#"[]"#, "."),
+            (r#"{"steps":{}}"#, "steps"),
+            (r#"{"other":1}"#, "other"),
+            (r#"{"steps":[],"steps":[]}"#, "."),
+            (r#"{"steps":[1]}"#, "steps[0]"),
+            (r#"{"steps":[{}]}"#, "steps[0]"),
+            (r#"{"steps":[{"minutes":1},{"minutes":"1"}]}"#, "steps[1].minutes"),
+            (r#"{"steps":[{"minutes":1,"other":{}}]}"#, "steps[0].other"),
+            (r#"{"steps":[{"minutes":1,"minutes":2}]}"#, "steps[0]"),
+            (r#"{"steps":[{"minutes":1}],"prices":{"senior":1,"junior":[]}}"#, "prices.junior"),
+        ];
+        for (text, path) in cases {
+            let mut json = serde_json::Deserializer::from_str(text);
+            let refused = super::json::<Body, _>(&mut json).err().map(|refused| refused.path);
+            assert_eq!(refused.as_deref(), Some(path), "{text}");
+        }
+    }
+}
