@@ -371,7 +371,7 @@ mod tests {
     #[test]
     fn the_path_is_that_of_the_field() {
         let cases = [
-            (r#"[]"#, "."),
+            ("[]", "."),
             (r#"{"steps":{}}"#, "steps"),
             (r#"{"other":1}"#, "other"),
             (r#"{"steps":[],"steps":[]}"#, "."),
