@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::time::{Bits, Interval, TICK_MINUTES, Tick, dates_interval, wall_at};
 
 use crate::booking::offer::{Row, days_around};
-use crate::booking::queries::{self, Asked};
+use crate::booking::queries::{self, Asked, Detail};
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Query;
 use crate::http::fields::{At, Date, Id, Int};
@@ -80,7 +80,8 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
         store_id: &wanted.store_id,
         technician_id: wanted.technician_id.as_ref(),
     };
-    let row: Option<Row> = ctx.db()?.first(queries::offer(&asked, from, until, false)).await?;
+    let read = queries::offer(&asked, from, until, Detail::Starts);
+    let row: Option<Row> = ctx.db()?.first(read).await?;
     let offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
     if wanted.technician_id.is_some() && offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
