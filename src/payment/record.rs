@@ -207,7 +207,7 @@ async fn decide(ctx: &Ctx, row: &Row, said: &Transaction) -> Answer<Option<Batch
     let detail = serde_json::json!({ "payment_id": row.id, "amount_fen": row.amount_fen });
     let (kind, detail) = match decision {
         Paid::AlreadyRecorded | Paid::Mismatch => return Ok(None),
-        Paid::Record { next, new_claim, .. } => {
+        Paid::Record { next, new_claim } => {
             let line = row
                 .line
                 .as_ref()
