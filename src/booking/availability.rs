@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::time::{Bits, Interval, TICK_MINUTES, Tick, dates_interval, wall_at};
 
-use crate::booking::offer::{Row, days_around};
+use crate::booking::offer::{Known, Row, days_around};
 use crate::booking::queries::{self, Asked, Detail};
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Query;
@@ -93,11 +93,13 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
     if !offer.is_open() {
         allowed = Bits::none(range);
     }
-    let (shape, around) = (offer.shape(), days_around(range));
+    let around = days_around(range);
+    let known = Known { store_id: &offer.store.id, fresh: &[] };
+    offer.keep_with_resources(&mut allowed, around, known);
     let starts: Vec<(&Id, Bits)> = offer
         .technicians
         .iter()
-        .map(|technician| (technician.id(), shape.starts(&technician.free(around))))
+        .map(|technician| (technician.id(), offer.starts(technician, around, known)))
         .collect();
     let text = write(zone, from, days, &allowed, &starts);
     Ok(respond::json_bytes(http::StatusCode::OK, text.into_bytes()))
@@ -270,7 +272,7 @@ impl Stamp {
 
 #[cfg(test)]
 mod tests {
-    use super::write;
+    use super::{Id, write};
     use zhundian_domain::time::{Bits, Tick, dates_interval};
 
     #[test]
@@ -325,7 +327,7 @@ mod tests {
         let range = dates_interval(zone, from, 1).expect("a range");
         let mut all = Bits::none(range);
         all.fill(range, true);
-        let ids: Vec<crate::http::fields::Id> =
+        let ids: Vec<Id> =
             (0..150_u8).map(|one| format!("{one:032x}").parse().expect("an id")).collect();
         // Each third technician, one tick later than the one before it.
         let starts: Vec<_> = ids
@@ -342,7 +344,7 @@ mod tests {
         let slots = answer["days"][0]["slots"].as_array().expect("slots");
         assert_eq!(slots.len(), 50);
         for (index, slot) in slots.iter().enumerate() {
-            let who: Vec<&str> = ids[index * 3..][..3].iter().map(|id| id.as_str()).collect();
+            let who: Vec<&str> = ids[index * 3..][..3].iter().map(Id::as_str).collect();
             assert_eq!(slot["technician_ids"], serde_json::json!(who));
         }
     }
