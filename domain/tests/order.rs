@@ -89,8 +89,8 @@ fn a_member_cancels_and_moves_until_the_notice() {
         }
         // What is not paid yet may be given up at any time.
         assert_eq!(apply(PendingPayment, cancel), Ok(Cancelled));
-        let (start_at, moves, max_moves) = (START, 7, None);
-        let moved = Event::MovedByMember { now, start_at, notice_minutes, moves, max_moves };
+        let (start_at, max_moves) = (START, None);
+        let moved = Event::MovedByMember { now, start_at, notice_minutes, moves: 7, max_moves };
         assert_eq!(apply(Confirmed, moved), expected.map(|()| Confirmed), "{now}");
     }
 }

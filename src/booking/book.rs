@@ -160,6 +160,7 @@ pub(crate) async fn book_as_staff(
         member_id,
         name: contact_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
         phone: contact_phone.map(|phone| phone.0.as_str().to_owned()).unwrap_or_default(),
+        no_shows: 0,
     };
     book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
 }
@@ -188,6 +189,8 @@ struct Customer {
     member_id: Option<Id>,
     name: String,
     phone: String,
+    #[serde(default)]
+    no_shows: i64,
 }
 
 async fn book(
@@ -225,9 +228,14 @@ async fn book(
     if customer.member_id.is_some() {
         let known: Option<Customer> = rows.first(2)?;
         let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
-        (customer.name, customer.phone) = (known.name, known.phone);
+        customer = Customer { member_id: customer.member_id, ..known };
     }
     check_terms(ctx, &offer, &wish, by_staff)?;
+    // Whoever did not come before pays before the visit; staff may take a booking all the same.
+    let pays_later = !by_staff && wish.payment == Payment::AtStore;
+    if pays_later && offer.store.prepay_after_no_shows.is_some_and(|n| customer.no_shows >= n) {
+        return Err(Problem::from(Code::PrepayRequired).at("payment"));
+    }
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
@@ -461,7 +469,7 @@ impl Made<'_> {
         let detail =
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
         let event_id = ctx.new_id()?;
-        let statements = vec![
+        let mut statements = vec![
             queries::appointment_stands(
                 &line,
                 &spec.id,
@@ -474,6 +482,9 @@ impl Made<'_> {
                 &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
         ];
+        if let (order::Actor::Member(member_id), Payment::AtStore) = (self.actor, self.payment) {
+            statements.push(queries::may_pay_later(member_id, &offer.store.id));
+        }
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
     }
 }

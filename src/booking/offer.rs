@@ -53,6 +53,8 @@ pub struct Service {
     /// What comes back when it is given up: the service's tiers, or the store's, or the usual ones.
     cancellation: Option<Tiers>,
     taken: Option<BTreeMap<NaiveDate, i64>>,
+    /// How often a member may move an appointment.
+    pub max_moves: Option<i64>,
 }
 
 impl Service {
@@ -74,6 +76,8 @@ pub struct Store {
     pub time_zone: Tz,
     hours: Week,
     open: bool,
+    /// A member who did not come so often pays before the visit.
+    pub prepay_after_no_shows: Option<i64>,
     holidays: Vec<NaiveDate>,
 }
 

@@ -94,6 +94,8 @@ struct ToMove {
     technician_id: Id,
     claim_id: String,
     start_at: i64,
+    moves: i64,
+    max_moves: Option<i64>,
     quantity: u16,
 }
 
@@ -144,7 +146,8 @@ async fn reschedule(
     let notice_minutes = known.change_notice_minutes;
     let event = match actor {
         order::Actor::Member(_) => {
-            Event::MovedByMember { now: ctx.now, start_at: known.start_at, notice_minutes }
+            let ToMove { start_at, moves, max_moves, .. } = known;
+            Event::MovedByMember { now: ctx.now, start_at, notice_minutes, moves, max_moves }
         }
         _ => Event::MovedByStaff,
     };
@@ -212,7 +215,7 @@ async fn reschedule(
         rows.push(outbox::Row::new(ctx, release)?);
     }
     let mut view = order::detail_view(ctx, order_id).await?;
-    view.moved(&wish.line_id, &to, &technician.1, offer.store.time_zone);
+    view.moved(&wish.line_id, &to, &technician.1, offer.store.time_zone, !by_staff);
     let response = text(view)?;
     let detail = serde_json::json!({
         "from": known.start_at, "from_technician_id": known.technician_id,
@@ -225,6 +228,7 @@ async fn reschedule(
         None,
     )];
     statements.extend(queries::move_line(order_id, known.version, &wish.line_id, &to, ctx.now));
+    statements.extend(queries::moved(order_id, &wish.line_id, !by_staff));
     let event_id = ctx.new_id()?;
     statements
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));

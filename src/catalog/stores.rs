@@ -51,6 +51,29 @@ fn shanghai() -> TimeZone {
     TimeZone(chrono_tz::Asia::Shanghai)
 }
 
+/// What a store does about visits by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct VisitRules {
+    /// So many minutes after its end an appointment on which nothing is due is completed; 30 when it is
+    /// left out.
+    pub complete_after_minutes: Int<0, 1440>,
+    /// So many minutes after its start one without a check-in is a no-show; null for never.
+    pub no_show_after_minutes: Option<Int<5, 1440>>,
+    /// A member who did not come so often pays online, before the visit; null for never.
+    pub prepay_after_no_shows: Option<Int<1, 100>>,
+}
+
+impl Default for VisitRules {
+    fn default() -> Self {
+        Self {
+            complete_after_minutes: Int::of::<30>(),
+            no_show_after_minutes: None,
+            prepay_after_no_shows: None,
+        }
+    }
+}
+
 document! {
     /// A store.
     NewStore, ChangedStore {
@@ -80,6 +103,9 @@ document! {
         /// before; nothing after the last one. Everything until the start when it is null.
         #[serde(default)]
         cancellation: Option<Cancellation>,
+        /// What it does about visits by itself.
+        #[serde(default)]
+        visit: VisitRules,
         /// Whether it takes bookings.
         #[serde(default)]
         status: OpenOrClosed,
@@ -104,6 +130,7 @@ impl NewStore {
             "photos": self.photos,
             "introduction": self.introduction,
             "cancellation": cancellation.transpose()?,
+            "visit": self.visit,
             "status": self.status,
         });
         let pieces = near::bigrams_json(&[self.name.as_str(), self.address.as_str()]);
@@ -138,6 +165,8 @@ pub struct Store {
     /// What comes back when a member cancels; null when nothing is said: everything until the start.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
+    /// What it does about visits by itself.
+    pub visit: VisitRules,
     /// Whether it takes bookings.
     pub status: StoreStatus,
     /// Grows with each change.

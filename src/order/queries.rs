@@ -20,6 +20,8 @@ const VIEW: &str =
     'contact_name', o.contact_name, 'contact_phone', o.contact_phone, 'note', o.note,
     'change_notice_minutes', o.change_notice_minutes, 'technician_id', o.technician_id,
     'start_at', o.start_at, 'version', o.version, 'created_at', o.created_at,
+    'visit', json_object('checked_in_at', o.checked_in_at, 'ended_at', o.ended_at, 'moves', o.moves,
+        'max_moves', o.max_moves),
     'store_name', (SELECT name FROM store WHERE id = o.store_id),
     'time_zone', (SELECT time_zone FROM store WHERE id = o.store_id),
     'lines', (SELECT json_group_array(json_object('id', l.id, 'kind', l.kind, 'status', l.status,
@@ -27,7 +29,11 @@ const VIEW: &str =
         'service_name', (SELECT name FROM service WHERE id = l.service_id),
         'technician_id', l.technician_id,
         'technician_name', (SELECT name FROM technician WHERE id = l.technician_id),
-        'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen))
+        'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen,
+        'visit', json_object('departed_at', l.departed_at, 'arrived_at', l.arrived_at,
+            'started_at', l.started_at, 'finished_at', l.finished_at,
+            'photos', (SELECT json_group_array(photo_id) FROM (SELECT photo_id FROM visit_photo
+                WHERE line_id = l.id ORDER BY position)))))
         FROM order_line l WHERE l.order_id = o.id))";
 
 /// One order.
