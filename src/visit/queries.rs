@@ -91,7 +91,7 @@ pub fn count_try(staff_id: &Id, now: i64) -> [Statement; 2] {
             WINDOW_MS,
             MAX_WRONG_CODES
         ),
-        sql!("SELECT ends_at AS json FROM check_in_try WHERE staff_id = ?1", staff_id),
+        sql!("SELECT json_quote(ends_at) AS json FROM check_in_try WHERE staff_id = ?1", staff_id),
     ]
 }
 
