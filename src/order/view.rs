@@ -44,8 +44,8 @@ pub struct Order {
     store_id: Id,
     /// Its name.
     store_name: String,
-    /// The service.
-    service_id: Id,
+    /// The service of its first appointment; null as long as there is none.
+    service_id: Option<Id>,
     /// The customer's name, as far as known.
     contact_name: String,
     /// The customer's phone, as far as known.
@@ -68,8 +68,6 @@ pub struct Order {
     lines: Vec<Line>,
     #[serde(skip)]
     start_at: i64,
-    #[serde(skip)]
-    technician_id: Id,
     #[serde(skip)]
     notice_minutes: i64,
     #[serde(skip)]
@@ -117,8 +115,19 @@ pub struct Line {
     end_at: At,
     /// In fen.
     price_fen: i64,
+    /// Rooms and equipment taken with it.
+    resources: Vec<Resource>,
     /// How far it has come.
     visit: LineVisit,
+}
+
+/// A room or a piece of equipment.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct Resource {
+    /// Its id.
+    pub id: Id,
+    /// Its name.
+    pub name: String,
 }
 
 /// How far a line's visit has come.
@@ -143,26 +152,15 @@ pub struct Row {
     status: String,
     mode: String,
     payment: String,
-    total_fen: i64,
-    due_fen: i64,
-    paid_fen: i64,
-    refunded_fen: i64,
-    hold_expires_at: Option<i64>,
-    cancellation: Tiers,
-    price: Vec<Part>,
     member_id: Option<Id>,
-    store_id: Id,
-    service_id: Id,
-    contact_name: String,
-    contact_phone: String,
-    note: String,
+    service_id: Option<Id>,
     change_notice_minutes: i64,
-    technician_id: Id,
     start_at: i64,
     version: i64,
     created_at: i64,
-    store_name: String,
-    time_zone: Tz,
+    store: StoreRow,
+    contact: ContactRow,
+    money: MoneyRow,
     visit: VisitRow,
     lines: Vec<LineRow>,
 }
@@ -201,6 +199,31 @@ impl LineVisitRow {
 }
 
 #[derive(Deserialize)]
+struct StoreRow {
+    id: Id,
+    name: String,
+    time_zone: Tz,
+}
+
+#[derive(Deserialize)]
+struct ContactRow {
+    name: String,
+    phone: String,
+    note: String,
+}
+
+#[derive(Deserialize)]
+struct MoneyRow {
+    total_fen: i64,
+    due_fen: i64,
+    parts: Vec<Part>,
+    hold_expires_at: Option<i64>,
+    cancellation: Tiers,
+    paid_fen: i64,
+    refunded_fen: i64,
+}
+
+#[derive(Deserialize)]
 struct LineRow {
     id: Id,
     kind: String,
@@ -212,6 +235,7 @@ struct LineRow {
     start_at: i64,
     end_at: i64,
     price_fen: i64,
+    resources: Vec<Resource>,
     visit: LineVisitRow,
 }
 
@@ -246,13 +270,14 @@ impl Row {
     /// The zone of the store's clock.
     #[must_use]
     pub const fn zone(&self) -> Tz {
-        self.time_zone
+        self.store.time_zone
     }
 
     /// As clients see it.
     #[must_use]
     pub fn into_view(self) -> Order {
-        let zone = self.time_zone;
+        let Self { store, contact, money, .. } = self;
+        let zone = store.time_zone;
         let lines = self.lines.into_iter().map(|line| Line {
             id: line.id,
             kind: line.kind,
@@ -264,29 +289,30 @@ impl Row {
             start_at: At::new(zone, line.start_at),
             end_at: At::new(zone, line.end_at),
             price_fen: line.price_fen,
+            resources: line.resources,
             visit: line.visit.into_view(zone),
         });
         let pending = self.status == "pending_payment";
         Order {
-            remaining_fen: remaining(&self.status, self.total_fen, self.paid_fen),
+            remaining_fen: remaining(&self.status, money.total_fen, money.paid_fen),
             id: self.id,
             status: self.status,
             mode: self.mode,
             payment: self.payment,
-            total_fen: self.total_fen,
-            due_fen: self.due_fen,
-            paid_fen: self.paid_fen,
-            refunded_fen: self.refunded_fen,
-            price: parts(self.price),
-            cancellation: cancellation(zone, self.start_at, &self.cancellation),
-            hold_expires_at: self.hold_expires_at.filter(|_| pending).map(|at| At::new(zone, at)),
+            total_fen: money.total_fen,
+            due_fen: money.due_fen,
+            paid_fen: money.paid_fen,
+            refunded_fen: money.refunded_fen,
+            price: parts(money.parts),
+            cancellation: cancellation(zone, self.start_at, &money.cancellation),
+            hold_expires_at: money.hold_expires_at.filter(|_| pending).map(|at| At::new(zone, at)),
             member_id: self.member_id,
-            store_id: self.store_id,
-            store_name: self.store_name,
+            store_id: store.id,
+            store_name: store.name,
             service_id: self.service_id,
-            contact_name: self.contact_name,
-            contact_phone: self.contact_phone,
-            note: self.note,
+            contact_name: contact.name,
+            contact_phone: contact.phone,
+            note: contact.note,
             changeable_until: changeable_until(zone, self.start_at, self.change_notice_minutes),
             moves_left: self.visit.max_moves.map(|most| (most - self.visit.moves).max(0)),
             checked_in_at: self.visit.checked_in_at.map(|at| At::new(zone, at)),
@@ -295,9 +321,8 @@ impl Row {
             created_at: At::new(zone, self.created_at),
             lines: lines.collect(),
             start_at: self.start_at,
-            technician_id: self.technician_id,
             notice_minutes: self.change_notice_minutes,
-            tiers: self.cancellation,
+            tiers: money.cancellation,
         }
     }
 }
@@ -310,7 +335,7 @@ impl Order {
         line: &booking::Line,
         line_id: &str,
         offer: &Offer,
-        technician_name: &str,
+        (technician_name, resources): (&str, Vec<Resource>),
         price: Vec<Part>,
         tiers: &Tiers,
     ) -> Self {
@@ -332,7 +357,7 @@ impl Order {
             member_id: order.member_id.cloned(),
             store_id: line.store_id.clone(),
             store_name: offer.store.name.clone(),
-            service_id: line.service_id.clone(),
+            service_id: Some(line.service_id.clone()),
             contact_name: order.contact_name.into(),
             contact_phone: order.contact_phone.into(),
             note: order.note.into(),
@@ -353,10 +378,10 @@ impl Order {
                 start_at: At::new(zone, line.start_at),
                 end_at: At::new(zone, line.end_at),
                 price_fen: order.total_fen,
+                resources,
                 visit: LineVisit::default(),
             }],
             start_at: line.start_at,
-            technician_id: line.technician_id.clone(),
             notice_minutes: order.change_notice_minutes,
             tiers: tiers.clone(),
         }
@@ -368,6 +393,7 @@ impl Order {
         line_id: &Id,
         to: &booking::Line,
         technician_name: &str,
+        resources: &[Resource],
         zone: Tz,
         by_member: bool,
     ) {
@@ -378,10 +404,9 @@ impl Order {
             technician_name.clone_into(&mut line.technician_name);
             line.start_at = At::new(zone, to.start_at);
             line.end_at = At::new(zone, to.end_at);
-            line.visit = LineVisit {
-                photos: std::mem::take(&mut line.visit.photos),
-                ..LineVisit::default()
-            };
+            line.resources = resources.to_vec();
+            let photos = std::mem::take(&mut line.visit.photos);
+            line.visit = LineVisit { photos, ..LineVisit::default() };
         }
         self.start_at = to.start_at;
         self.changeable_until = changeable_until(zone, to.start_at, self.notice_minutes);
@@ -420,9 +445,9 @@ impl Order {
         &self.store_id
     }
 
-    /// Who does it.
+    /// Whether a technician does something of it.
     #[must_use]
-    pub const fn technician_id(&self) -> &Id {
-        &self.technician_id
+    pub fn is_attended_by(&self, technician_id: &Id) -> bool {
+        self.lines.iter().any(|line| line.technician_id == *technician_id)
     }
 }

@@ -87,9 +87,7 @@ struct Row {
     id: Id,
     order_id: Id,
     status: String,
-    store_id: Id,
-    store_name: String,
-    time_zone: Tz,
+    store: StoreRow,
     service_name: Option<String>,
     technician_id: Id,
     start_at: i64,
@@ -99,25 +97,34 @@ struct Row {
     paid_fen: i64,
     checked_in_at: Option<i64>,
     visit: LineVisitRow,
-    departed_from: (Option<f64>, Option<f64>),
-    arrived_at_place: (Option<f64>, Option<f64>),
+    /// Where the technician set out, and where they arrived.
+    places: (PointRow, PointRow),
     visit_note: String,
 }
 
-fn place((latitude, longitude): (Option<f64>, Option<f64>)) -> Option<Place> {
+type PointRow = (Option<f64>, Option<f64>);
+
+#[derive(Deserialize)]
+struct StoreRow {
+    id: Id,
+    name: String,
+    time_zone: Tz,
+}
+
+fn place((latitude, longitude): PointRow) -> Option<Place> {
     Some(Place { latitude: latitude?, longitude: longitude? })
 }
 
 impl Row {
     fn into_appointment(self) -> Appointment {
-        let zone = self.time_zone;
+        let zone = self.store.time_zone;
         let comes = !matches!(self.status.as_str(), "cancelled" | "closed" | "no_show");
         Appointment {
             id: self.id,
             order_id: self.order_id,
             status: self.status,
-            store_id: self.store_id,
-            store_name: self.store_name,
+            store_id: self.store.id,
+            store_name: self.store.name,
             service_name: self.service_name,
             technician_id: self.technician_id,
             start_at: At::new(zone, self.start_at),
@@ -126,8 +133,8 @@ impl Row {
             remaining_fen: if comes { remaining_fen(self.total_fen, self.paid_fen) } else { 0 },
             checked_in_at: self.checked_in_at.map(|at| At::new(zone, at)),
             visit: self.visit.into_view(zone),
-            departed_from: place(self.departed_from),
-            arrived_at: place(self.arrived_at_place),
+            departed_from: place(self.places.0),
+            arrived_at: place(self.places.1),
             visit_note: self.visit_note,
         }
     }
@@ -142,7 +149,7 @@ impl Row {
 pub(crate) async fn read(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<Json<Appointment>> {
     let row: Option<Row> = ctx.db()?.first(queries::appointment(&id)).await?;
     let row = row.ok_or_else(|| Problem::from(Code::NotFound))?;
-    require(&staff, &row.store_id, [&row.technician_id])?;
+    require(&staff, &row.store.id, [&row.technician_id])?;
     Ok(Json(row.into_appointment()))
 }
 

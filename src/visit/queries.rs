@@ -345,8 +345,9 @@ const LINE_VISIT: &str = "json_object('departed_at', l.departed_at, 'arrived_at'
 pub fn appointment(line_id: &Id) -> Statement {
     Statement::new(
         format!(
-            "SELECT json_object('id', l.id, 'order_id', o.id, 'status', o.status, 'store_id', l.store_id,
-                'store_name', s.name, 'time_zone', s.time_zone, 'technician_id', l.technician_id,
+            "SELECT json_object('id', l.id, 'order_id', o.id, 'status', o.status,
+                'store', json_object('id', s.id, 'name', s.name, 'time_zone', s.time_zone),
+                'technician_id', l.technician_id,
                 'service_name', (SELECT name FROM service WHERE id = l.service_id),
                 'start_at', l.start_at, 'end_at', l.end_at,
                 'customer', json_object('name', o.contact_name, 'phone', o.contact_phone, 'note', o.note,
@@ -356,8 +357,8 @@ pub fn appointment(line_id: &Id) -> Statement {
                     'preferences', p.text, 'preferences_version', coalesce(p.version, 0)),
                 'total_fen', o.total_fen, 'paid_fen', {PAID_FEN}, 'checked_in_at', o.checked_in_at,
                 'visit', {LINE_VISIT}, 'visit_note', l.visit_note,
-                'departed_from', json_array(l.departed_latitude, l.departed_longitude),
-                'arrived_at_place', json_array(l.arrived_latitude, l.arrived_longitude)) AS json
+                'places', json_array(json_array(l.departed_latitude, l.departed_longitude),
+                    json_array(l.arrived_latitude, l.arrived_longitude))) AS json
              FROM order_line l JOIN orders o ON o.id = l.order_id JOIN store s ON s.id = l.store_id
              LEFT JOIN member m ON m.id = o.member_id
              LEFT JOIN member_preference p ON p.member_id = o.member_id

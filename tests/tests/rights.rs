@@ -304,11 +304,13 @@ impl Scene {
         (reply.text("/order/id").to_owned(), reply.text("/order/lines/0/id").to_owned())
     }
 
-    /// As [`Scene::order`], in the next hours.
+    /// As [`Scene::order`], in the next hours; booked by staff, who have no limit.
     async fn soon(&mut self) -> (String, String) {
         let start = self.near.pop().expect("enough free starts");
-        let technician = Some(self.a.technicians[0].as_str());
-        let reply = self.short.book(&self.member, technician, &start).await.expect(201);
+        let member = self.member.get("/api/v1/me").await.expect(200).text("/id").to_owned();
+        let body = json!({"store_id": self.short.store, "service_id": self.short.service,
+            "technician_id": self.a.technicians[0], "start_at": start, "member_id": member});
+        let reply = self.owner.post("/api/v1/staff/bookings", body).idempotent().await.expect(201);
         (reply.text("/order/id").to_owned(), reply.text("/order/lines/0/id").to_owned())
     }
 
@@ -329,6 +331,15 @@ impl Scene {
 
     async fn created(&self, path: &str, body: Value) -> String {
         self.owner.post(path, body).await.expect(201).text("/id").to_owned()
+    }
+
+    fn resource(&self) -> Value {
+        json!({"store_id": self.a.store, "kind": "room", "type": "护理房", "name": "一号房"})
+    }
+
+    async fn new_resource(&self) -> String {
+        let id = self.created("/api/v1/admin/resources", self.resource()).await;
+        format!("/api/v1/admin/resources/{id}")
     }
 
     async fn new_staff(&self) -> String {
@@ -608,6 +619,20 @@ impl Scene {
                 let body = json!({"name": "将退", "stores": [store]});
                 let id = self.created(technicians, body).await;
                 let path = format!("{technicians}/{id}/retire");
+                ask(StoreA, path).with(json!({"version": 1}))
+            }
+            "admin_list_resources" => {
+                ask(StoreA, format!("/api/v1/admin/resources?store_id={store}"))
+            }
+            "admin_get_resource" => ask(StoreA, self.new_resource().await),
+            "create_resource" => ask(StoreA, "/api/v1/admin/resources").with(self.resource()),
+            "change_resource" => {
+                let path = self.new_resource().await;
+                let body = self.as_change(&path).await;
+                ask(StoreA, path).with(body)
+            }
+            "retire_resource" => {
+                let path = format!("{}/retire", self.new_resource().await);
                 ask(StoreA, path).with(json!({"version": 1}))
             }
             "get_windows" => ask(StoreA, windows),

@@ -237,7 +237,6 @@ async fn a_technician_keeps_their_own_visits() {
     let shop = stack.shop(2, Hours::Always).await;
     let (a, b) = (technician(&stack, &shop, 0).await, technician(&stack, &shop, 1).await);
     let manager = stack.staff("manager", Some(&shop.store)).await;
-    let cashier = stack.staff("cashier", Some(&shop.store)).await;
     let visit = Appointment::soon(&stack, &shop, 1).await;
     let path = format!("/api/v1/staff/appointments/{}", visit.line);
     for (what, body) in
@@ -259,7 +258,17 @@ async fn a_technician_keeps_their_own_visits() {
     let absent = format!("/api/v1/staff/orders/{}/no-show", visit.order);
     b.post(&absent, json!({})).await.refused(403, "forbidden");
     manager.post(&absent, json!({})).await.refused(409, "too_early");
+}
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_visit_goes_from_departure_to_the_counter() {
+    let stack = Stack::shared().await;
+    let shop = stack.shop(2, Hours::Always).await;
+    let (a, b) = (technician(&stack, &shop, 0).await, technician(&stack, &shop, 1).await);
+    let manager = stack.staff("manager", Some(&shop.store)).await;
+    let cashier = stack.staff("cashier", Some(&shop.store)).await;
+    let visit = Appointment::soon(&stack, &shop, 1).await;
+    let path = format!("/api/v1/staff/appointments/{}", visit.line);
     // Set out, arrive, start; said again, nothing changes.
     let place = json!({"place": {"latitude": 31.2, "longitude": 121.4}});
     let first = visit.mark(&b, "depart", place.clone()).await.expect(200);
@@ -475,6 +484,10 @@ fn outcome(stack: &Stack, job: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(
+    clippy::too_many_lines,
+    reason = "a day told in order: each restart of the stack takes seconds"
+)]
 async fn visits_end_by_themselves() {
     let stack = Stack::start().await;
     let tiers = json!([{"until_minutes_before": 120, "refund_percent": 50}, {"until_minutes_before": -60, "refund_percent": 20}]);
