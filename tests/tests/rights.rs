@@ -444,10 +444,7 @@ impl Scene {
                 let feed = self.owner.post("/api/v1/staff/my/feed", json!({})).await.expect(201);
                 ask(Nobody, feed.text("/path").to_owned())
             }
-            "staff_check_in_code" => {
-                ask(OwnInA, format!("/api/v1/staff/orders/{}/check-in", self.soon().await.0))
-            }
-            "check_in_by_order" => {
+            "staff_check_in_code" | "check_in_by_order" => {
                 ask(OwnInA, format!("/api/v1/staff/orders/{}/check-in", self.soon().await.0))
             }
             "check_in_by_qr" => {
