@@ -15,6 +15,7 @@
 //! - [`check_in`] and [`icalendar`]: the code with which a customer checks in, the feed of a technician's
 //!   appointments.
 
+pub mod assignment;
 pub mod availability;
 pub mod calendar;
 pub mod cancellation;
