@@ -131,8 +131,8 @@ async fn code_of(ctx: &Ctx, known: &Known) -> Answer<String> {
     let candidates: Vec<String> = random.chunks(CODE_BYTES).filter_map(check_in::code).collect();
     let candidates = serde_json::to_string(&candidates).map_err(Problem::internal)?;
     let statements = queries::give_code(&known.id, &candidates);
-    let code: Option<String> = ctx.db()?.batch(statements.into()).await?.first(1)?;
-    code.ok_or_else(|| Problem::unavailable("no code was free"))
+    let code: Option<Option<String>> = ctx.db()?.batch(statements.into()).await?.first(1)?;
+    code.flatten().ok_or_else(|| Problem::unavailable("no code was free"))
 }
 
 /// A QR code that was scanned.

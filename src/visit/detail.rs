@@ -17,7 +17,7 @@ use crate::visit::{queries, require};
 
 /// An appointment.
 #[derive(Serialize, ToSchema)]
-pub struct Appointment {
+pub struct VisitDetail {
     /// The line's id.
     id: Id,
     /// The order.
@@ -45,16 +45,16 @@ pub struct Appointment {
     /// How far it has come.
     visit: LineVisit,
     /// Where the technician set out.
-    departed_from: Option<Place>,
+    departed_from: Option<MapPoint>,
     /// Where they arrived.
-    arrived_at: Option<Place>,
+    arrived_at: Option<MapPoint>,
     /// What was noted of it.
     visit_note: String,
 }
 
 /// A place that was told.
 #[derive(Serialize, ToSchema)]
-pub struct Place {
+pub struct MapPoint {
     /// WGS 84.
     latitude: f64,
     /// WGS 84.
@@ -111,15 +111,15 @@ struct StoreRow {
     time_zone: Tz,
 }
 
-fn place((latitude, longitude): PointRow) -> Option<Place> {
-    Some(Place { latitude: latitude?, longitude: longitude? })
+fn place((latitude, longitude): PointRow) -> Option<MapPoint> {
+    Some(MapPoint { latitude: latitude?, longitude: longitude? })
 }
 
 impl Row {
-    fn into_appointment(self) -> Appointment {
+    fn into_detail(self) -> VisitDetail {
         let zone = self.store.time_zone;
         let comes = !matches!(self.status.as_str(), "cancelled" | "closed" | "no_show");
-        Appointment {
+        VisitDetail {
             id: self.id,
             order_id: self.order_id,
             status: self.status,
@@ -144,13 +144,13 @@ impl Row {
 #[utoipa::path(
     get, path = "/api/v1/staff/appointments/{id}", tag = "visits", operation_id = "appointment",
     params(("id" = Id, Path, description = "The appointment: the order's line")),
-    responses((status = 200, description = "The appointment", body = Appointment)),
+    responses((status = 200, description = "The appointment", body = VisitDetail)),
 )]
-pub(crate) async fn read(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<Json<Appointment>> {
+pub(crate) async fn read(ctx: Ctx, staff: Staff, PathId(id): PathId) -> Answer<Json<VisitDetail>> {
     let row: Option<Row> = ctx.db()?.first(queries::appointment(&id)).await?;
     let row = row.ok_or_else(|| Problem::from(Code::NotFound))?;
     require(&staff, &row.store.id, [&row.technician_id])?;
-    Ok(Json(row.into_appointment()))
+    Ok(Json(row.into_detail()))
 }
 
 #[derive(Deserialize)]

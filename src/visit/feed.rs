@@ -3,6 +3,7 @@
 //! new address makes the old one void. In the feed stands no telephone number.
 
 use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -114,8 +115,9 @@ struct EventRow {
     params(("file" = String, Path, description = "The secret, and `.ics`", max_length = 64)),
     responses((status = 200, description = "The feed", body = String, content_type = "text/calendar")),
 )]
-pub(crate) async fn get(ctx: Ctx, Path(file): Path<String>) -> Answer<Response> {
+pub(crate) async fn get(ctx: Ctx, file: Result<Path<String>, PathRejection>) -> Answer<Response> {
     let not_found = || Problem::from(Code::NotFound);
+    let Path(file) = file.map_err(|_| not_found())?;
     let secret = file.strip_suffix(".ics").filter(|secret| secret.len() <= 64);
     let digest = digest(secret.ok_or_else(not_found)?);
     let (from, until) = (ctx.now - PAST_DAYS * DAY_MS, ctx.now + COMING_DAYS * DAY_MS);

@@ -300,6 +300,7 @@ pub fn absent(now: i64, limit: u32) -> Statement {
              FROM orders o INDEXED BY orders_under_way JOIN store s ON s.id = o.store_id
              WHERE o.ended_at IS NULL AND o.status IN ('confirmed', 'in_service')
                 AND o.start_at <= ?1 - s.no_show_after_minutes * 60000 AND o.start_at <= ?1 AND {ABSENT}
+                AND EXISTS (SELECT 1 FROM order_line WHERE order_id = o.id AND status = 'live')
              ORDER BY o.start_at, o.id LIMIT ?2"
         ),
         vec![now.into(), limit.into()],
