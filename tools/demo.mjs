@@ -183,7 +183,7 @@ async function visit({ xu, store, at, cashier, technician, body }) {
   note(`服务做完,订单 ${order.status},还差 ${yuan(order.remaining_fen)}`);
   const settled = await call(cashier, 200, 'POST', `/api/v1/staff/orders/${order.id}/settle`, { channel: 'at_store' }, { key: newKey() });
   note(`刷卡 ${yuan(settled.taken_fen)},订单 ${settled.status}`);
-  await timeline(xu, order.id, 'booked checked_in started finished ended_unpaid settled');
+  await timeline(xu, order.id, 'booked checked_in started finished settled');
   const day = await call(technician, 200, 'GET', `/api/v1/staff/my/day?date=${businessDateOf(at)}`);
   note(`技师当天有 ${day.items.length} 项`);
   const { path } = await call(technician, 201, 'POST', '/api/v1/staff/my/feed');

@@ -8,7 +8,6 @@ use zhundian_domain::pricing::remaining_fen;
 
 use crate::auth::caller::Staff;
 use crate::booking::book::OrderAnswer;
-use crate::d1::Statement;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Body, PathId};
 use crate::http::fields::{Degrees, Id, List};
@@ -206,10 +205,6 @@ async fn write(
     (status, ended): (Status, bool),
 ) -> Answer<()> {
     let (order_id, now) = (&known.order_id, ctx.now);
-    let event = |id: &Id, kind: &str| -> Statement {
-        let detail = serde_json::json!({ "line_id": line_id });
-        order::queries::insert_event(id, order_id, now, kind, actor, &detail)
-    };
     let mut statements = vec![queries::unchanged(order_id, known.version)];
     let point =
         |place: &Option<Point>| place.map(|point| (point.latitude.get(), point.longitude.get()));
@@ -227,13 +222,10 @@ async fn write(
     if matches!(mark, Mark::Started | Mark::Finished(_)) {
         statements.push(queries::served(order_id, status.as_str(), ended, now));
     }
-    statements.push(event(&ctx.new_id()?, mark.kind()));
-    if status == Status::Completed && known.status != status {
-        statements.push(event(&ctx.new_id()?, "completed"));
-    }
-    if ended {
-        statements.push(event(&ctx.new_id()?, "ended_unpaid"));
-    }
+    let detail = serde_json::json!({ "line_id": line_id, "status": status });
+    let event_id = ctx.new_id()?;
+    let kind = mark.kind();
+    statements.push(order::queries::insert_event(&event_id, order_id, now, kind, actor, &detail));
     ctx.db()?.batch(statements).await.map_err(|error| {
         let problem = Problem::from(error);
         if problem.code() == Code::UnknownPhoto { problem.at("photos") } else { problem }

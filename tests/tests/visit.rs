@@ -322,8 +322,7 @@ async fn a_visit_goes_from_departure_to_the_counter() {
     assert_eq!(order["lines"][0]["visit"]["photos"], json!([photo]));
     let settle = format!("/api/v1/staff/orders/{}/settle", visit.order);
     cashier.post(settle, json!({"channel": "cash"})).idempotent().await.check(200);
-    let events =
-        ["booked", "departed", "arrived", "started", "finished", "ended_unpaid", "settled"];
+    let events = ["booked", "departed", "arrived", "started", "finished", "settled"];
     assert_eq!(visit.timeline().await, events);
     let detail = visit.detail().await;
     assert_eq!(detail["order"]["status"], "completed");
