@@ -1,10 +1,10 @@
 //! The order as clients see it.
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::pricing::{Part, remaining_fen};
+use zhundian_domain::zone::Zone;
 
 use crate::booking::offer::Offer;
 use crate::booking::queries as booking;
@@ -186,7 +186,7 @@ pub struct LineVisitRow {
 impl LineVisitRow {
     /// On the store's clock.
     #[must_use]
-    pub fn into_view(self, zone: Tz) -> LineVisit {
+    pub fn into_view(self, zone: Zone) -> LineVisit {
         let at = |at: Option<i64>| at.map(|at| At::new(zone, at));
         LineVisit {
             departed_at: at(self.departed_at),
@@ -202,7 +202,7 @@ impl LineVisitRow {
 struct StoreRow {
     id: Id,
     name: String,
-    time_zone: Tz,
+    time_zone: Zone,
 }
 
 #[derive(Deserialize)]
@@ -243,7 +243,7 @@ fn parts(parts: Vec<Part>) -> Vec<PricePart> {
     parts.into_iter().map(|Part { kind, fen }| PricePart { kind, fen }).collect()
 }
 
-fn changeable_until(zone: Tz, start_at: i64, notice_minutes: i64) -> At {
+fn changeable_until(zone: Zone, start_at: i64, notice_minutes: i64) -> At {
     At::new(zone, start_at - notice_minutes * 60_000)
 }
 
@@ -256,7 +256,7 @@ fn remaining(status: &str, total_fen: i64, paid_fen: i64) -> i64 {
     }
 }
 
-fn cancellation(zone: Tz, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadline> {
+fn cancellation(zone: Zone, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadline> {
     let tiers = tiers.as_slice().iter();
     tiers
         .map(|tier| CancellationDeadline {
@@ -269,7 +269,7 @@ fn cancellation(zone: Tz, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadl
 impl Row {
     /// The zone of the store's clock.
     #[must_use]
-    pub const fn zone(&self) -> Tz {
+    pub const fn zone(&self) -> Zone {
         self.store.time_zone
     }
 
@@ -394,7 +394,7 @@ impl Order {
         to: &booking::Line,
         technician_name: &str,
         resources: &[Resource],
-        zone: Tz,
+        zone: Zone,
         by_member: bool,
     ) {
         (self.checked_in_at, self.ended_at) = (None, None);

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::check_in;
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::time::{date_at, dates_interval};
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
@@ -40,7 +41,7 @@ struct Known {
     id: Id,
     member_id: Option<Id>,
     store_id: Id,
-    time_zone: chrono_tz::Tz,
+    time_zone: Zone,
     status: Status,
     version: i64,
     start_at: i64,
@@ -354,7 +355,7 @@ pub(crate) async fn find(
         return Err(Problem::from(Code::WrongType).with("digits").at("phone"));
     }
     let db = ctx.db()?;
-    let zone: Option<chrono_tz::Tz> = db.first(order::queries::store_zone(store_id)).await?;
+    let zone: Option<Zone> = db.first(order::queries::store_zone(store_id)).await?;
     let zone = zone.ok_or_else(|| Problem::from(Code::UnknownStore).at("store_id"))?;
     let today = date_at(zone, ctx.now).and_then(|date| dates_interval(zone, date, 1));
     let today = today.ok_or_else(|| Problem::internal("no date today"))?;

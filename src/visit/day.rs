@@ -1,9 +1,9 @@
 //! A technician's own day, in whatever stores they work.
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::time::{DAY_MS, date_at};
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::error::Answer;
@@ -71,7 +71,7 @@ struct Row {
     status: String,
     store_id: Id,
     store_name: String,
-    time_zone: Tz,
+    time_zone: Zone,
     service_name: Option<String>,
     start_at: i64,
     end_at: i64,

@@ -1,10 +1,10 @@
 //! One appointment with what is known of its customer: what a technician reads before it, and what they note
 //! of it. The notes and preferences are the staff's; no member sees them.
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::pricing::remaining_fen;
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::error::{Answer, Code, Problem};
@@ -108,7 +108,7 @@ type PointRow = (Option<f64>, Option<f64>);
 struct StoreRow {
     id: Id,
     name: String,
-    time_zone: Tz,
+    time_zone: Zone,
 }
 
 fn place((latitude, longitude): PointRow) -> Option<MapPoint> {
@@ -215,7 +215,7 @@ struct PastRow {
     order_id: Id,
     status: String,
     store_name: String,
-    time_zone: Tz,
+    time_zone: Zone,
     start_at: i64,
     note: String,
     lines: Vec<PastLine>,

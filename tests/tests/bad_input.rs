@@ -103,7 +103,7 @@ impl Scene {
         let order = shop.book(&other, None, &slots[slots.len() - 1].start_at).await.expect(201);
         let berlin = berlin(&owner).await;
         let mut members = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..12 {
             members.push(stack.some_member().await);
         }
         Self {
