@@ -11,7 +11,8 @@
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
 //! - [`pricing`] and [`order`]: what a booking costs and what may become of it;
 //! - [`payment`], [`cancellation`] and [`ledger`]: what evidence of a payment does, what comes back, and
-//!   the accounts that say where the money is (invariants I4 and I5).
+//!   the accounts that say where the money is (invariants I4 and I5);
+//! - [`reminder`]: what is told of an appointment, to whom and when.
 
 pub mod availability;
 pub mod calendar;
@@ -20,5 +21,6 @@ pub mod ledger;
 pub mod order;
 pub mod payment;
 pub mod pricing;
+pub mod reminder;
 pub mod time;
 pub mod working;
