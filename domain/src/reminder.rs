@@ -11,7 +11,7 @@
 //! | paid | booked | booked |
 //! | moved, same technician | changed, before | changed, before |
 //! | moved, another technician | changed, before | booked, before; cancelled to the former one |
-//! | cancelled | cancelled | cancelled |
+//! | cancelled | cancelled | cancelled, if it stood |
 //! | lost (its time went to somebody else) | lost | cancelled |
 //! | paid in vain (the money goes back) | lost | |
 //! | no show | no show | |
@@ -129,7 +129,10 @@ pub enum Change {
         same_technician: bool,
     },
     /// It was given up.
-    Cancelled,
+    Cancelled {
+        /// Whether it stood, and was not waiting for its payment.
+        stood: bool,
+    },
     /// Its time went to somebody else.
     Lost,
     /// A payment came when there was nothing any more that it could be for.
@@ -179,13 +182,11 @@ pub fn follow(change: Change, terms: &Terms<'_>, now: i64) -> Vec<Due> {
         Change::Booked => (Some(Kind::Booked), Some(Kind::Booked), true),
         Change::AwaitingPayment => (None, None, true),
         Change::Paid => (Some(Kind::Booked), Some(Kind::Booked), false),
-        Change::Moved { same_technician: true } => {
-            (Some(Kind::Changed), Some(Kind::Changed), true)
+        Change::Moved { same_technician: true } => (Some(Kind::Changed), Some(Kind::Changed), true),
+        Change::Moved { same_technician: false } => (Some(Kind::Changed), Some(Kind::Booked), true),
+        Change::Cancelled { stood } => {
+            (Some(Kind::Cancelled), stood.then_some(Kind::Cancelled), false)
         }
-        Change::Moved { same_technician: false } => {
-            (Some(Kind::Changed), Some(Kind::Booked), true)
-        }
-        Change::Cancelled => (Some(Kind::Cancelled), Some(Kind::Cancelled), false),
         Change::Lost => (Some(Kind::Lost), Some(Kind::Cancelled), false),
         Change::PaidInVain => (Some(Kind::Lost), None, false),
         Change::NoShow => (Some(Kind::NoShow), None, false),
@@ -356,7 +357,8 @@ pub fn decide(
     if news && message.superseded {
         return Decision::Skip(Reason::Superseded);
     }
-    let wakes = quiet.filter(|_| !message.at_once).and_then(|(quiet, zone)| quiet.around(zone, now));
+    let wakes =
+        quiet.filter(|_| !message.at_once).and_then(|(quiet, zone)| quiet.around(zone, now));
     match wakes {
         Some((_, until)) if until < message.expires_at => Decision::Wait(until),
         _ => Decision::Send,

@@ -114,7 +114,7 @@ impl World {
         if self.status == Status::Confirmed {
             self.status = Status::Cancelled;
             self.version += 1;
-            self.write(Change::Cancelled, now);
+            self.write(Change::Cancelled { stood: true }, now);
         }
     }
 
@@ -181,7 +181,11 @@ impl World {
             assert!(seen.insert(key), "twice: {sent:?}");
             assert!(sent.at < sent.expires_at, "too late: {sent:?}");
             if matches!(sent.kind, Kind::Before | Kind::Booked | Kind::Changed) {
-                assert_eq!(sent.status, Status::Confirmed, "to a visit that was given up: {sent:?}");
+                assert_eq!(
+                    sent.status,
+                    Status::Confirmed,
+                    "to a visit that was given up: {sent:?}"
+                );
                 assert_eq!(sent.start_at, sent.stood_at, "for the old time: {sent:?}");
                 assert!(sent.at < sent.start_at, "after the start: {sent:?}");
             }
@@ -211,8 +215,7 @@ fn night() -> Quiet {
 }
 
 fn due(zone: Tz, quiet: Option<Quiet>, leads: &[i64], start: &str, now: &str) -> Vec<String> {
-    let terms =
-        Terms { start_at: at(zone, start), leads, zone, quiet, by_customer: false };
+    let terms = Terms { start_at: at(zone, start), leads, zone, quiet, by_customer: false };
     follow(Change::AwaitingPayment, &terms, at(zone, now))
         .into_iter()
         .filter(|one| one.to == To::Customer)
@@ -227,27 +230,35 @@ fn due(zone: Tz, quiet: Option<Quiet>, leads: &[i64], start: &str, now: &str) ->
 fn before_the_visit_at_each_lead_and_never_in_the_night() {
     let cases: &[(&str, &str, &[i64], &[&str])] = &[
         // Nothing to shift.
-        ("2026-11-27 14:00", "2026-11-20 12:00", &LEADS, &[
-            "1440 11-26 14:00 to 11-27 13:00",
-            "60 11-27 13:00 to 11-27 14:00",
-        ]),
+        (
+            "2026-11-27 14:00",
+            "2026-11-20 12:00",
+            &LEADS,
+            &["1440 11-26 14:00 to 11-27 13:00", "60 11-27 13:00 to 11-27 14:00"],
+        ),
         // Booked after the first lead, and after both.
         ("2026-11-27 14:00", "2026-11-26 14:00", &LEADS, &["60 11-27 13:00 to 11-27 14:00"]),
         ("2026-11-27 14:00", "2026-11-27 13:00", &LEADS, &[]),
         // After the night when half of the lead is left, else before it.
-        ("2026-11-27 08:30", "2026-11-20 12:00", &LEADS, &[
-            "1440 11-26 08:30 to 11-27 08:00",
-            "60 11-27 08:00 to 11-27 08:30",
-        ]),
-        ("2026-11-27 08:25", "2026-11-20 12:00", &LEADS, &[
-            "1440 11-26 08:25 to 11-26 21:45",
-            "60 11-26 21:45 to 11-27 08:25",
-        ]),
+        (
+            "2026-11-27 08:30",
+            "2026-11-20 12:00",
+            &LEADS,
+            &["1440 11-26 08:30 to 11-27 08:00", "60 11-27 08:00 to 11-27 08:30"],
+        ),
+        (
+            "2026-11-27 08:25",
+            "2026-11-20 12:00",
+            &LEADS,
+            &["1440 11-26 08:25 to 11-26 21:45", "60 11-26 21:45 to 11-27 08:25"],
+        ),
         // A day before in the night: in the morning, 22 hours before.
-        ("2026-11-27 06:00", "2026-11-20 12:00", &LEADS, &[
-            "1440 11-26 08:00 to 11-26 21:45",
-            "60 11-26 21:45 to 11-27 06:00",
-        ]),
+        (
+            "2026-11-27 06:00",
+            "2026-11-20 12:00",
+            &LEADS,
+            &["1440 11-26 08:00 to 11-26 21:45", "60 11-26 21:45 to 11-27 06:00"],
+        ),
         // Two that would come together are one.
         ("2026-11-27 08:10", "2026-11-20 12:00", &[600, 60], &["60 11-26 21:45 to 11-27 08:10"]),
         // Booked in the night for the morning: when they end; for the night: when it is due.
@@ -305,7 +316,8 @@ fn each_change_has_its_messages() {
     assert_eq!(told(Change::Paid), "c booked 0, t booked 0");
     assert_eq!(told(same), format!("{ahead}, c changed 0, {theirs}, t changed 0"));
     assert_eq!(told(other), format!("{ahead}, c changed 0, {theirs}, t booked 0"));
-    assert_eq!(told(Change::Cancelled), "c cancelled 0, t cancelled 0");
+    assert_eq!(told(Change::Cancelled { stood: true }), "c cancelled 0, t cancelled 0");
+    assert_eq!(told(Change::Cancelled { stood: false }), "c cancelled 0");
     assert_eq!(told(Change::Lost), "c lost 0, t cancelled 0");
     assert_eq!(told(Change::PaidInVain), "c lost 0");
     assert_eq!(told(Change::NoShow), "c no_show 0");
@@ -346,7 +358,11 @@ fn a_message_says_what_is_so_or_nothing() {
                 Status::NoShow,
                 Status::Closed,
             ] {
-                assert_eq!(ask(kind, to, over, over.keeps_time(), 0, true), Skip(NotSo), "{over:?}");
+                assert_eq!(
+                    ask(kind, to, over, over.keeps_time(), 0, true),
+                    Skip(NotSo),
+                    "{over:?}"
+                );
             }
         }
     }
@@ -412,7 +428,8 @@ fn whatever_happens_at_any_minute_around_the_due_times() {
                         }
                         now += MINUTE;
                     }
-                    let what = format!("{start} {action} at {} missing {missed}", clock(zone, moment));
+                    let what =
+                        format!("{start} {action} at {} missing {missed}", clock(zone, moment));
                     world.check();
                     let (kept, old) = (world.start_at, start_at);
                     if world.status == Status::Cancelled {
@@ -431,14 +448,22 @@ fn whatever_happens_at_any_minute_around_the_due_times() {
                     // Who is moved back after it was due is told of the change instead.
                     let back = moment + 2 * MINUTE;
                     let could = now_or_never(&world, kept, moment, missed);
-                    if action == "move and back" && whole.iter().any(|due| (moment..=back).contains(due)) {
+                    if action == "move and back"
+                        && whole.iter().any(|due| (moment..=back).contains(due))
+                    {
                         let told = world.sent(Kind::Changed, kept).len();
-                        assert!(leads.contains(&60) || told == 1 || missed == 90, "{what}: {leads:?}");
+                        assert!(
+                            leads.contains(&60) || told == 1 || missed == 90,
+                            "{what}: {leads:?}"
+                        );
                     } else {
                         assert_eq!(leads.contains(&60), could, "{what}: {leads:?}");
                     }
                     if kept != old {
-                        assert!(world.sent(Kind::Before, old).iter().all(|(_, at)| *at < moment), "{what}");
+                        assert!(
+                            world.sent(Kind::Before, old).iter().all(|(_, at)| *at < moment),
+                            "{what}"
+                        );
                         assert_eq!(world.sent(Kind::Changed, kept).len(), 1, "{what}");
                     }
                 }
@@ -454,7 +479,8 @@ fn now_or_never(world: &World, start_at: i64, moment: i64, missed: i64) -> bool 
         return false;
     };
     let again = moment + (missed - 1) * MINUTE;
-    let missed_whole = missed > 0 && moment - MINUTE <= row.due.due_at && again >= row.due.expires_at;
+    let missed_whole =
+        missed > 0 && moment - MINUTE <= row.due.due_at && again >= row.due.expires_at;
     !missed_whole
 }
 

@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 use zhundian_domain::calendar::{ClaimKind, ClaimSpec, ClaimState, Refusal};
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::pricing::DepositRule;
+use zhundian_domain::reminder::Change;
 use zhundian_domain::time::{Tick, date_at};
 use zhundian_durable_objects::calls::ProjectedDay;
 
@@ -37,6 +38,7 @@ use crate::http::fields::{Id, Instant, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
 use crate::order;
 use crate::outbox::{self, Message};
+use crate::reminder;
 
 /// Technicians asked at most when any may do it: enough to get past some who were booked a moment
 /// ago, few enough to answer quickly when all are.
@@ -461,7 +463,7 @@ impl Made<'_> {
         let detail =
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
         let event_id = ctx.new_id()?;
-        let statements = vec![
+        let mut statements = vec![
             queries::appointment_stands(
                 &line,
                 &spec.id,
@@ -474,6 +476,14 @@ impl Made<'_> {
                 &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
         ];
+        let change = if waits { Change::AwaitingPayment } else { Change::Booked };
+        let appointment = reminder::Appointment {
+            order_id: &order_id,
+            start_at: line.start_at,
+            zone: offer.store.time_zone,
+            leads: &offer.reminder_minutes,
+        };
+        statements.extend(reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?);
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
     }
 }

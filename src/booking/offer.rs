@@ -23,6 +23,7 @@ pub struct Row {
     service: Option<Service>,
     store: Option<Store>,
     offered: bool,
+    reminder_minutes: Option<Vec<i64>>,
     technicians: Option<Vec<Technician>>,
 }
 
@@ -127,6 +128,8 @@ pub struct Offer {
     pub service: Service,
     /// The store.
     pub store: Store,
+    /// Minutes before the visit at which its messages go out.
+    pub reminder_minutes: Vec<i64>,
     /// Who can do it; the one asked for, or none of them when they cannot.
     pub technicians: Vec<Technician>,
 }
@@ -143,7 +146,12 @@ impl Row {
         if !self.offered {
             return Err(Problem::from(Code::ServiceNotOffered).at("service_id"));
         }
-        Ok(Offer { service, store, technicians: self.technicians.unwrap_or_default() })
+        Ok(Offer {
+            service,
+            store,
+            reminder_minutes: self.reminder_minutes.unwrap_or_default(),
+            technicians: self.technicians.unwrap_or_default(),
+        })
     }
 }
 

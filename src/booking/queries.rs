@@ -80,6 +80,8 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
                 'holidays', (SELECT json_group_array(date) FROM store_holiday
                     WHERE store_id = store.id AND date BETWEEN ?4 AND ?5))
                 FROM store WHERE id = asked.store_id AND status <> 'retired'),
+            'reminder_minutes', (SELECT json(reminder_minutes) FROM service
+                WHERE id = asked.service_id),
             'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::calendar::{ClaimKind, ClaimSpec, Refusal};
 use zhundian_domain::order::{Event, Status, apply};
+use zhundian_domain::reminder::Change;
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
@@ -25,6 +26,7 @@ use crate::http::fields::{Id, Instant, Int};
 use crate::http::limits::{self, Limiter};
 use crate::order::{self, refused};
 use crate::outbox::{self, Message};
+use crate::reminder;
 
 /// Where to move an appointment.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -228,6 +230,18 @@ async fn reschedule(
     let event_id = ctx.new_id()?;
     statements
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));
+    let appointment = reminder::Appointment {
+        order_id,
+        start_at: to.start_at,
+        zone: offer.store.time_zone,
+        leads: &offer.reminder_minutes,
+    };
+    let change = Change::Moved { same_technician };
+    statements.extend(reminder::follow(ctx, change, &appointment, &actor, ctx.now)?);
+    if !same_technician {
+        let (line_id, former) = (&wish.line_id, &known.technician_id);
+        statements.extend(reminder::left(ctx, order_id, line_id, former, known.start_at));
+    }
     let commit = Commit { statements, rows, status: StatusCode::OK, response };
     claim::commit(ctx, &operator, held, commit).await
 }

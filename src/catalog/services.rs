@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::availability::{MAX_BUFFER_MINUTES, MAX_DAYS_AHEAD, MAX_SERVICE_MINUTES};
 use zhundian_domain::cancellation::Tiers;
+use zhundian_domain::reminder::{LEADS, MAX_LEAD_MINUTES, MAX_LEADS, MIN_LEAD_MINUTES};
 
 use super::fields::{
     Cancellation, CancellationTier, Deposit, GridMinutes, LevelPrices, PhotoIds, Set, Skills, tiers,
@@ -81,6 +82,12 @@ type Places = Set<Place, 2, 1>;
 type Modes = Set<Mode, 4, 1>;
 type OfferedIn = Set<Id, 200, 1>;
 type Named = Set<Id, 200>;
+/// Before the visit.
+type ReminderMinutes = Set<Int<MIN_LEAD_MINUTES, MAX_LEAD_MINUTES>, MAX_LEADS>;
+
+fn leads() -> ReminderMinutes {
+    Set(vec![Int::of::<{ LEADS[0] }>(), Int::of::<{ LEADS[1] }>()])
+}
 
 document! {
     /// A service.
@@ -133,6 +140,9 @@ document! {
         /// come back than the one before; nothing after the last one. The store's when it is null.
         #[serde(default)]
         cancellation: Option<Cancellation>,
+        /// Minutes before the visit at which customer and technician are reminded; none when it is empty.
+        #[serde(default = "leads")]
+        reminder_minutes: ReminderMinutes,
         /// Where it is offered.
         stores: OfferedIn,
         /// What a technician must know; of no account when `technicians` names any.
@@ -180,6 +190,7 @@ impl NewService {
             "max_per_day": self.max_per_day,
             "change_notice_minutes": self.change_notice_minutes,
             "cancellation": cancellation.transpose()?,
+            "reminder_minutes": self.reminder_minutes,
             "stores": self.stores,
             "skills": self.skills,
             "technicians": self.technicians,
@@ -231,6 +242,8 @@ pub struct Service {
     /// What comes back when a member cancels; null when it is the store's.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
+    /// Minutes before the visit at which customer and technician are reminded.
+    pub reminder_minutes: Vec<i64>,
     /// Where it is offered; stores that are retired are left out.
     pub stores: Vec<Id>,
     /// What a technician must know.

@@ -3,7 +3,7 @@
 //!
 //! | cron (UTC) | jobs |
 //! |---|---|
-//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`reconcile_payments`] |
+//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`send_reminders`], [`reconcile_payments`] |
 //! | every five minutes | [`audit_calendars`] |
 //! | 02:40 and 03:40, 10:40 and 11:40 in Beijing | [`compare_bills`] |
 //! | 19:10, 03:10 in Beijing | [`expire_rows`], [`remove_photos`] |
@@ -16,6 +16,7 @@ pub mod expire_unpaid;
 pub mod queries;
 pub mod reconcile_payments;
 pub mod remove_photos;
+pub mod send_reminders;
 
 use std::future::Future;
 
@@ -60,6 +61,7 @@ pub async fn run(env: Env, cron: &str) {
         "* * * * *" => {
             record(&ctx, "deliver_outbox", |_| deliver_outbox::run(&ctx, until)).await;
             record(&ctx, "expire_unpaid", |_| expire_unpaid::run(&ctx, until)).await;
+            record(&ctx, "send_reminders", |_| send_reminders::run(&ctx, until)).await;
             record(&ctx, "reconcile_payments", |_| reconcile_payments::run(&ctx, until)).await;
         }
         "*/5 * * * *" => {

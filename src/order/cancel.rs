@@ -4,6 +4,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::cancellation::{Side, Tiers, refund_fen};
 use zhundian_domain::order::{Event, Status, apply};
+use zhundian_domain::reminder::Change;
 
 use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
@@ -18,6 +19,7 @@ use crate::order::{self, Actor, queries, refused};
 use crate::outbox::{self, Message};
 use crate::payment;
 use crate::payment::refund::{self, Refundables};
+use crate::reminder;
 
 /// Why an order is given up.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -148,6 +150,9 @@ async fn cancel(
         &detail,
     ));
     statements.extend(refunds);
+    let stood = matches!(known.status, Status::Confirmed | Status::InService);
+    let change = Change::Cancelled { stood };
+    statements.extend(reminder::news(ctx, change, id, known.start_at, actor, ctx.now)?);
     for row in &rows {
         statements.push(row.insert(ctx)?);
     }

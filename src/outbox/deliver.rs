@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use zhundian_domain::calendar::Confirmation;
 use zhundian_domain::cancellation::{Side, Tiers, refund_fen};
 use zhundian_domain::order::{Event, Status, apply};
+use zhundian_domain::reminder::Change;
 use zhundian_durable_objects::calls::{Confirm, Release};
 
 use crate::calendars;
@@ -17,6 +18,7 @@ use crate::outbox::{Message, Row, queries};
 use crate::payment::conclude::{self, Ended};
 use crate::payment::refund::{self, Refundables};
 use crate::payment::{self, shipping};
+use crate::reminder;
 
 /// Failures after which a row is dead: with the pauses below, more than a day of trying.
 const MAX_ATTEMPTS: i64 = 40;
@@ -98,10 +100,6 @@ async fn perform(ctx: &Ctx, message: Message) -> Answer<Vec<Statement>> {
             shipping::upload(ctx, payment_id.as_str()).await?;
             Ok(Vec::new())
         }
-        Message::TellLost { order_id } => {
-            tell_lost(ctx, &order_id).await?;
-            Ok(Vec::new())
-        }
     }
 }
 
@@ -128,6 +126,16 @@ pub async fn confirm(
     match (reply.outcome, order) {
         (Confirmation::Confirmed, Some((order_id, paid))) => {
             if paid {
+                let start_at = call.spec.service.start.ms();
+                let (actor, now) = (&Actor::System, ctx.now);
+                statements.extend(reminder::news(
+                    ctx,
+                    Change::Paid,
+                    order_id,
+                    start_at,
+                    actor,
+                    now,
+                )?);
                 statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
             }
             // Given up before the calendar knew the claim: then its release has found nothing.
@@ -188,33 +196,14 @@ async fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>
         &Actor::System,
         &detail,
     ));
-    let tell = Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?;
-    for row in asked.into_iter().chain([tell]) {
+    // A technician has heard of one that stood.
+    let change = if standing.status == Status::Paid { Change::PaidInVain } else { Change::Lost };
+    let (actor, start_at) = (&Actor::System, standing.start_at);
+    statements.extend(reminder::news(ctx, change, order_id, start_at, actor, now)?);
+    for row in asked {
         statements.push(row.insert_for_cron(ctx)?);
     }
     Ok(statements)
-}
-
-async fn tell_lost(ctx: &Ctx, order_id: &Id) -> Answer<()> {
-    #[derive(Deserialize)]
-    struct Lost {
-        phone: Option<String>,
-        store_name: String,
-        time_zone: chrono_tz::Tz,
-        start_at: i64,
-    }
-    let lost: Option<Lost> = ctx.db()?.first(queries::lost_appointment(order_id)).await?;
-    let Some(lost) = lost else { return Ok(()) };
-    // Without a phone the order's own page is where the customer reads it.
-    let Some(phone) =
-        lost.phone.as_deref().and_then(|phone| zhundian_providers::phone::Phone::parse(phone).ok())
-    else {
-        return Ok(());
-    };
-    let start = zhundian_domain::time::rfc3339(lost.time_zone, lost.start_at).replace('T', " ");
-    let start = start.get(..16).unwrap_or_default();
-    let told = [lost.store_name.as_str(), start];
-    crate::http::outbound::sms(ctx, &phone, &ctx.config().sms_lost_template, &told).await
 }
 
 /// Delivers what is due, until nothing is or `until` (UTC milliseconds) has come. Answers how many rows

@@ -52,11 +52,6 @@ pub enum Message {
         /// Whose.
         technician_id: Id,
     },
-    /// Tell the customer by SMS that the appointment could not be kept.
-    TellLost {
-        /// The order.
-        order_id: Id,
-    },
     /// Ask the provider for a refund that is decided.
     Refund {
         /// Which.

@@ -162,9 +162,8 @@ fn is_instant(text: &str, word: Word) -> bool {
         (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
     };
     let is_time = |text: &str| {
-        text.split_once(':').is_some_and(|(hour, minute)| {
-            digits(hour, 2) && minute.len() == 2 && digits(minute, 2)
-        })
+        text.split_once(':')
+            .is_some_and(|(hour, minute)| digits(hour, 2) && minute.len() == 2 && digits(minute, 2))
     };
     let is_date = |text: &str| {
         let parts = text.strip_suffix('日').and_then(|rest| {
@@ -232,18 +231,21 @@ impl MiniProgram {
         }
         let data: Map<String, Value> =
             words.iter().map(|(name, value)| (name.clone(), json!({ "value": value }))).collect();
-        let mut body = json!({
-            "touser": openid,
-            "template_id": template_id,
-            "data": data,
-            "miniprogram_state": if published { "formal" } else { "developer" },
-            "lang": "zh_CN",
-        });
+        let state = if published { "formal" } else { "developer" };
+        let mut body: Map<String, Value> = [
+            ("touser".to_owned(), openid.into()),
+            ("template_id".to_owned(), template_id.into()),
+            ("data".to_owned(), data.into()),
+            ("miniprogram_state".to_owned(), state.into()),
+            ("lang".to_owned(), "zh_CN".into()),
+        ]
+        .into_iter()
+        .collect();
         if let Some(page) = page {
-            body["page"] = page.into();
+            body.insert("page".to_owned(), page.into());
         }
         let query = query(&[("access_token", access_token)]);
-        Some(post(self.url("/cgi-bin/message/subscribe/send", &query), &body))
+        Some(post(self.url("/cgi-bin/message/subscribe/send", &query), &body.into()))
     }
 
     /// Reads the reply to [`send_message`](Self::send_message). After [`WechatError::Unexpected`] it is
@@ -356,8 +358,10 @@ mod tests {
 
     #[test]
     fn a_message_is_what_wechat_documents() {
-        let words =
-            [("thing1".to_owned(), "肩颈舒缓".to_owned()), ("time2".to_owned(), "15:01".to_owned())];
+        let words = [
+            ("thing1".to_owned(), "肩颈舒缓".to_owned()),
+            ("time2".to_owned(), "15:01".to_owned()),
+        ];
         let message = SubscribeMessage {
             openid: "oAnna",
             template_id: "T1",
@@ -379,8 +383,7 @@ mod tests {
                 "miniprogram_state": "formal", "lang": "zh_CN",
             })
         );
-        let developer =
-            SubscribeMessage { page: None, published: false, ..message };
+        let developer = SubscribeMessage { page: None, published: false, ..message };
         let request = app().send_message("t", &developer).unwrap();
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         assert_eq!(body["miniprogram_state"], "developer");
@@ -396,7 +399,8 @@ mod tests {
 
     #[test]
     fn each_answer_has_its_outcome() {
-        let read = |body: &str| app().read_send_message(Reply { status: 200, body: body.as_bytes() });
+        let read =
+            |body: &str| app().read_send_message(Reply { status: 200, body: body.as_bytes() });
         let cases = [
             (0, Ok(SubscribeOutcome::Sent)),
             (43101, Ok(SubscribeOutcome::NoConsent)),
