@@ -23,7 +23,7 @@ macro_rules! once {
 
 /// Writes the messages that follow from a change of an order, as its rows are when this statement runs:
 /// it comes last in their batch. `due` is a JSON list of `[kind, "customer" | "technician", lead_minutes,
-/// due_at, expires_at, at_once]`. The customer is told of the first line, each technician of their first.
+/// due_at, expires_at, at_once]`. The customer is told of the first line, each technician who is on the staff of theirs.
 /// With a `status`, only while the order has it.
 #[must_use]
 pub fn follow(order_id: &Id, due: &str, status: Option<&str>, now: i64) -> Statement {
@@ -38,7 +38,8 @@ pub fn follow(order_id: &Id, due: &str, status: Option<&str>, now: i64) -> State
                 UNION ALL
                 SELECT 'technician', 'technician:' || technician_id, id, store_id, service_id,
                     technician_id, min(start_at) FROM line
-                WHERE technician_id IS NOT NULL GROUP BY technician_id)
+                WHERE EXISTS (SELECT 1 FROM staff s WHERE s.technician_id = line.technician_id
+                    AND s.status = 'active') GROUP BY technician_id)
             INSERT INTO reminder (id, kind, recipient, order_id, subject, store_id, service_id,
                 technician_id, start_at, lead_minutes, occasion, due_at, expires_at, at_once, created_at)
             SELECT lower(hex(randomblob(16))), d.value ->> 0, t.recipient, o.id, t.id, t.store_id,

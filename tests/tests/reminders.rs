@@ -393,7 +393,7 @@ async fn killed_between_taking_and_sending_it_is_never_sent_twice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_wechat_refuses_goes_by_sms_and_what_it_leaves_open_does_not() {
     let stack = stack_with("").await;
-    let shop = stack.shop(8, Hours::Always).await;
+    let shop = stack.shop(14, Hours::Always).await;
     let fault = async |fault: Value| {
         let mut body = json!({"provider": "wechat", "path": "/cgi-bin/message/subscribe/send"});
         for (name, value) in fault.as_object().expect("fields") {
