@@ -256,9 +256,9 @@ fn sms(read: Read, base_url: BaseUrl) -> Result<Sms, String> {
 }
 
 fn quiet_hours(read: Read) -> Result<Option<Quiet>, String> {
-    let Some(text) = read("QUIET_HOURS") else { return Ok(None) };
+    let Some(text) = read("QUIET_HOURS").filter(|text| text != "none") else { return Ok(None) };
     Quiet::parse(&text).map(Some).ok_or_else(|| {
-        "QUIET_HOURS is not HH:MM-HH:MM of at most 16 hours, such as 22:00-08:00".into()
+        "QUIET_HOURS is not HH:MM-HH:MM of at most 16 hours, such as 22:00-08:00, or none".into()
     })
 }
 
@@ -318,6 +318,7 @@ mod tests {
             )
         };
         assert!(with("QUIET_HOURS", "22:00-08:00").is_ok_and(|config| config.quiet.is_some()));
+        assert!(with("QUIET_HOURS", "none").is_ok_and(|config| config.quiet.is_none()));
         let cases = [
             ("QUIET_HOURS", "night", "QUIET_HOURS is not"),
             ("SMS_MESSAGES", "booked=1 store", "SMS_MESSAGES has no lost"),

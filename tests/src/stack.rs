@@ -366,7 +366,7 @@ fn variables(port: u16, sandbox_port: u16, others: &[(&str, &str)]) -> Vec<(Stri
         ("SMS_SIGN_NAME", "准点".into()),
         ("SMS_CODE_TEMPLATE", "1000001".into()),
         ("SMS_MESSAGES", "lost=1000002 store start".into()),
-        ("QUIET_HOURS", String::new()),
+        ("QUIET_HOURS", "none".into()),
         ("OWNER_PHONE", OWNER_PHONE.into()),
         ("PROXY_SECRET", secret()),
         ("WECHAT_PAY_BASE_URL", sandbox.clone()),

@@ -183,7 +183,7 @@ async fn is_staff(stack: &Stack, technician: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_message_of_a_visit_once_by_wechat_and_without_consent_by_sms() {
-    let stack = stack_with("").await;
+    let stack = stack_with("none").await;
     let shop = stack.shop(2, Hours::Always).await;
     let technician = is_staff(&stack, &shop.technicians[0]).await;
     let anna = Customer::by_wechat(&stack).await;
@@ -261,7 +261,7 @@ async fn each_message_of_a_visit_once_by_wechat_and_without_consent_by_sms() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missed_runs_cancels_and_moves_around_the_due_times() {
-    let stack = stack_with("").await;
+    let stack = stack_with("none").await;
     let shop = stack.shop(8, Hours::Always).await;
     let mut all = Vec::new();
     for minutes in [30 * 60, 30 * 60, 30 * 60, 30 * 60, 29 * 60, 30 * 60, 30 * 60] {
@@ -335,7 +335,7 @@ async fn missed_runs_cancels_and_moves_around_the_due_times() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_between_taking_and_sending_it_is_never_sent_twice() {
-    let stack = stack_with("").await;
+    let stack = stack_with("none").await;
     let shop = stack.shop(4, Hours::Always).await;
     for after in [false, true] {
         let customer = Customer::by_phone(&stack).await;
@@ -392,7 +392,7 @@ async fn killed_between_taking_and_sending_it_is_never_sent_twice() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_wechat_refuses_goes_by_sms_and_what_it_leaves_open_does_not() {
-    let stack = stack_with("").await;
+    let stack = stack_with("none").await;
     let shop = stack.shop(14, Hours::Always).await;
     let fault = async |fault: Value| {
         let mut body = json!({"provider": "wechat", "path": "/cgi-bin/message/subscribe/send"});
