@@ -28,11 +28,11 @@
 //! would come too late then, or is the answer to what the customer does at that moment.
 
 use chrono::{Days, NaiveDate, NaiveTime};
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::order::Status;
 use crate::time::{DAY_MINUTES, DAY_MS, LocalInstant, local_instant, wall_at};
+use crate::zone::Zone;
 
 /// Leads of one service.
 pub const MAX_LEADS: usize = 5;
@@ -166,7 +166,7 @@ pub struct Terms<'a> {
     /// Minutes before the visit, in any order: [`MIN_LEAD_MINUTES`] to [`MAX_LEAD_MINUTES`].
     pub leads: &'a [i64],
     /// The store's clock.
-    pub zone: Tz,
+    pub zone: Zone,
     /// When nobody is to be disturbed.
     pub quiet: Option<Quiet>,
     /// Whether the customer has done it and looks at the screen.
@@ -339,7 +339,7 @@ impl Reason {
 pub fn decide(
     message: &Message,
     appointment: Option<&Appointment>,
-    quiet: Option<(Quiet, Tz)>,
+    quiet: Option<(Quiet, Zone)>,
     now: i64,
 ) -> Decision {
     if now < message.due_at {
@@ -408,9 +408,13 @@ impl Quiet {
     /// Reads `22:00-08:00`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
+        let part = |text: &str, most: u16| {
+            let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|number| digits && *number < most)
+        };
         let minute = |text: &str| {
-            let time = NaiveTime::parse_from_str(text.trim(), "%H:%M").ok()?;
-            u16::try_from((time - NaiveTime::MIN).num_minutes()).ok()
+            let (hour, minute) = text.trim().split_once(':')?;
+            Some(part(hour, 24)? * 60 + part(minute, 60)?)
         };
         let (from, until) = text.split_once('-')?;
         Self::new(minute(from)?, minute(until)?)
@@ -435,7 +439,7 @@ impl Quiet {
     /// The quiet hours in which an instant lies: their first and their first later one, UTC
     /// milliseconds. `None` when it lies in none.
     #[must_use]
-    pub fn around(self, zone: Tz, at: i64) -> Option<(i64, i64)> {
+    pub fn around(self, zone: Zone, at: i64) -> Option<(i64, i64)> {
         let wall = wall_at(zone, at).filter(|wall| self.has(wall.minute))?;
         let (first, last) = if self.from <= self.until {
             (wall.date, wall.date)
@@ -453,7 +457,7 @@ impl Quiet {
 
 /// When the clock shows this minute of a date: the later time where it does twice, the jump where it
 /// never does.
-fn instant(zone: Tz, date: NaiveDate, minute: u16) -> Option<i64> {
+fn instant(zone: Zone, date: NaiveDate, minute: u16) -> Option<i64> {
     let time = NaiveTime::from_num_seconds_from_midnight_opt(u32::from(minute) * 60, 0)?;
     match local_instant(zone, date.and_time(time)) {
         LocalInstant::Once(at) | LocalInstant::Twice(_, at) => Some(at),

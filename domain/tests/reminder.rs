@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono_tz::{Asia, Europe, Tz};
 use proptest::prelude::*;
 use zhundian_domain::order::Status;
 use zhundian_domain::reminder::{
@@ -10,12 +9,13 @@ use zhundian_domain::reminder::{
     follow,
 };
 use zhundian_domain::time::{LocalInstant, local_instant, rfc3339};
+use zhundian_domain::zone::Zone;
 
 const MINUTE: i64 = 60_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
-fn at(zone: Tz, text: &str) -> i64 {
+fn at(zone: Zone, text: &str) -> i64 {
     let local = chrono::NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").expect("an instant");
     match local_instant(zone, local) {
         LocalInstant::Once(ms) | LocalInstant::Twice(ms, _) => ms,
@@ -23,14 +23,14 @@ fn at(zone: Tz, text: &str) -> i64 {
     }
 }
 
-fn clock(zone: Tz, ms: i64) -> String {
+fn clock(zone: Zone, ms: i64) -> String {
     rfc3339(zone, ms).replace('T', " ").get(5..16).expect("sixteen characters").to_owned()
 }
 
 /// A visit of a customer, the rows that were written for it, and what went out.
 #[derive(Clone)]
 struct World {
-    zone: Tz,
+    zone: Zone,
     quiet: Option<Quiet>,
     leads: Vec<i64>,
     status: Status,
@@ -70,7 +70,7 @@ struct Sent {
 }
 
 impl World {
-    fn booked(zone: Tz, quiet: Option<Quiet>, leads: &[i64], start_at: i64, now: i64) -> Self {
+    fn booked(zone: Zone, quiet: Option<Quiet>, leads: &[i64], start_at: i64, now: i64) -> Self {
         let mut world = Self {
             zone,
             quiet,
@@ -208,13 +208,17 @@ impl World {
     }
 }
 
-const SHANGHAI: Tz = Asia::Shanghai;
+const SHANGHAI: Zone = Zone::SHANGHAI;
+
+fn berlin() -> Zone {
+    "Europe/Berlin".parse().expect("a zone")
+}
 
 fn night() -> Quiet {
     Quiet::parse("22:00-08:00").expect("quiet hours")
 }
 
-fn due(zone: Tz, quiet: Option<Quiet>, leads: &[i64], start: &str, now: &str) -> Vec<String> {
+fn due(zone: Zone, quiet: Option<Quiet>, leads: &[i64], start: &str, now: &str) -> Vec<String> {
     let terms = Terms { start_at: at(zone, start), leads, zone, quiet, by_customer: false };
     follow(Change::AwaitingPayment, &terms, at(zone, now))
         .into_iter()
@@ -274,8 +278,8 @@ fn before_the_visit_at_each_lead_and_never_in_the_night() {
 #[test]
 fn quiet_hours_are_the_stores_also_when_its_clock_is_turned() {
     let around = |text: &str| {
-        let (from, until) = night().around(Europe::Berlin, at(Europe::Berlin, text))?;
-        Some(format!("{} {}", clock(Europe::Berlin, from), clock(Europe::Berlin, until)))
+        let (from, until) = night().around(berlin(), at(berlin(), text))?;
+        Some(format!("{} {}", clock(berlin(), from), clock(berlin(), until)))
     };
     // Forward on 2026-03-29, back on 2026-10-25: the night has nine and eleven hours.
     assert_eq!(around("2026-03-28 23:00").as_deref(), Some("03-28 22:00 03-29 08:00"));
@@ -517,11 +521,11 @@ proptest! {
         acts in acts(),
         quiet in quiet_hours(),
         leads in prop::collection::vec(5_i64..3000, 0..5),
-        berlin in any::<bool>(),
+        in_berlin in any::<bool>(),
         first in 0_i64..400,
     ) {
         // Berlin's clock is turned back in these days.
-        let zone = if berlin { Europe::Berlin } else { SHANGHAI };
+        let zone = if in_berlin { berlin() } else { SHANGHAI };
         let base = at(zone, "2026-10-23 12:00");
         let mut now = base;
         let start_at = base + (first + 1) * 15 * MINUTE;
@@ -566,10 +570,10 @@ proptest! {
         quiet in quiet_hours(),
         leads in prop::collection::vec(5_i64..3000, 0..5),
         ahead in 1_i64..6000,
-        berlin in any::<bool>(),
+        in_berlin in any::<bool>(),
         minute in 0_i64..10_000,
     ) {
-        let zone = if berlin { Europe::Berlin } else { SHANGHAI };
+        let zone = if in_berlin { berlin() } else { SHANGHAI };
         let now = at(zone, "2026-10-20 00:00") + minute * MINUTE;
         let start_at = now + ahead * MINUTE;
         let terms = Terms { start_at, leads: &leads, zone, quiet, by_customer: false };

@@ -1,9 +1,9 @@
 //! What staff see of an order's messages: "did they get it?"
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::reminder::{Kind, To};
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -75,7 +75,7 @@ struct Row {
 struct Owner {
     store_id: Id,
     technician_id: Option<Id>,
-    time_zone: Tz,
+    time_zone: Zone,
 }
 
 /// An order's messages
@@ -105,7 +105,7 @@ pub(crate) async fn list(
     Ok(Json(Page::of(told, limit, |one: &Told| one.key.clone())))
 }
 
-fn told(zone: Tz, row: Row) -> Told {
+fn told(zone: Zone, row: Row) -> Told {
     let to = if row.recipient == "customer" { To::Customer } else { To::Technician };
     Told {
         key: (row.due_at, row.id.clone()),

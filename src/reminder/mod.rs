@@ -27,9 +27,9 @@ pub mod send;
 pub mod subscriptions;
 pub mod templates;
 
-use chrono_tz::Tz;
 use zhundian_domain::order::Status;
 use zhundian_domain::reminder::{Change, Kind, Terms, To};
+use zhundian_domain::zone::Zone;
 
 use crate::auth::permission::Permission;
 use crate::d1::Statement;
@@ -56,7 +56,7 @@ pub struct Appointment<'a> {
     /// Its start, UTC milliseconds.
     pub start_at: i64,
     /// The store's clock.
-    pub zone: Tz,
+    pub zone: Zone,
     /// The service's minutes before the visit.
     pub leads: &'a [i64],
 }
@@ -106,7 +106,7 @@ pub fn news(
     actor: &Actor,
     now: i64,
 ) -> Answer<Option<Statement>> {
-    let appointment = Appointment { order_id, start_at, zone: Tz::UTC, leads: &[] };
+    let appointment = Appointment { order_id, start_at, zone: Zone::UTC, leads: &[] };
     follow(ctx, change, &appointment, actor, now)
 }
 

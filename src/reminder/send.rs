@@ -1,10 +1,12 @@
 //! Sending what is due.
 
-use chrono_tz::Tz;
+use chrono::Datelike as _;
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use zhundian_domain::order::Status;
 use zhundian_domain::reminder::{Appointment, Decision, Kind, Message, To, decide};
+use zhundian_domain::time::wall_at;
+use zhundian_domain::zone::Zone;
 use zhundian_providers::phone::Phone;
 use zhundian_providers::wechat::WechatError;
 use zhundian_providers::wechat::subscribe::{SubscribeMessage, SubscribeOutcome};
@@ -83,7 +85,7 @@ struct Standing {
 
 #[derive(Deserialize)]
 struct Says {
-    time_zone: Tz,
+    time_zone: Zone,
     store: String,
     address: String,
     phone: String,
@@ -151,11 +153,16 @@ impl Row {
         }
     }
 
-    /// The start on the store's clock, in this form of chrono's; empty when it speaks of none.
-    fn start(&self, form: &str) -> String {
-        let at = self.start_at.and_then(chrono::DateTime::from_timestamp_millis);
-        at.map(|at| at.with_timezone(&self.says.time_zone).format(form).to_string())
-            .unwrap_or_default()
+    /// The start on the store's clock: its date for WeChat, which asks for the year, or for SMS; empty when
+    /// it speaks of none.
+    fn start(&self, with_year: bool) -> String {
+        let Some(wall) = self.start_at.and_then(|at| wall_at(self.says.time_zone, at)) else {
+            return String::new();
+        };
+        let (date, minute) = (wall.date, wall.minute);
+        let year = if with_year { format!("{}年", date.year()) } else { String::new() };
+        let (month, day) = (date.month(), date.day());
+        format!("{year}{month:02}月{day:02}日 {:02}:{:02}", minute / 60, minute % 60)
     }
 }
 
@@ -303,7 +310,7 @@ async fn by_wechat(
     let (Some(member_id), Some(openid)) = (&row.contact.member_id, &row.contact.openid) else {
         return Ok(Tried::NotTaken);
     };
-    let start = row.start("%Y年%m月%d日 %H:%M");
+    let start = row.start(true);
     let words: Option<Vec<_>> = template
         .words
         .iter()
@@ -414,7 +421,7 @@ async fn by_sms(
         Taken::Ours => {}
         Taken::Changed | Taken::NoConsent => return Ok(None),
     }
-    let start = row.start("%m月%d日 %H:%M");
+    let start = row.start(false);
     let texts: Vec<_> =
         template.fields.iter().map(|field| (field.name(), row.text(field, &start))).collect();
     let variables: Vec<_> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
