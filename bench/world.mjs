@@ -68,7 +68,7 @@ export class World {
       SMS_SDK_APP_ID: '1400000001',
       SMS_SIGN_NAME: '准点',
       SMS_CODE_TEMPLATE: '1000001',
-      SMS_LOST_TEMPLATE: '1000002',
+      SMS_MESSAGES: 'lost=1000002 store start',
       OWNER_PHONE,
       HOLD_MINUTES: '15',
       ...PAYMENT_NUMBERS,

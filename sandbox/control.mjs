@@ -8,6 +8,8 @@ import { paymentRoutes } from './payment-control.mjs';
 import { randomOpenid } from './wechat.mjs';
 
 const MAX_TIMES = 1_000_000;
+/** Templates in one prompt of the mini program. */
+const MAX_ASKED = 3;
 
 const LOOPBACK = /^(127\.\d+\.\d+\.\d+|::1|::ffff:127\.\d+\.\d+\.\d+)$/;
 
@@ -15,6 +17,15 @@ const RECIPIENT = text(/^[A-Za-z0-9_-]{1,64}$/, 'a phone without country code, o
 const FIELDS = {
   login: { openid: text(/^[A-Za-z0-9_-]{1,64}$/, '1 to 64 letters, digits, "_" or "-"') },
   phoneCode: { phone: required(text(/^1\d{10}$/, '11 digits, the first a 1')) },
+  subscribe: {
+    openid: required(text(/^[A-Za-z0-9_-]{1,64}$/, '1 to 64 letters, digits, "_" or "-"')),
+    template_ids: required({
+      rule: '1 to 3 ids of templates',
+      ok: (value) => Array.isArray(value) && value.length >= 1 && value.length <= MAX_ASKED
+        && value.every((id) => typeof id === 'string' && id !== ''),
+    }),
+    result: text(/^(accept|reject)$/, 'accept or reject'),
+  },
   messages: { to: required(RECIPIENT), since: text(/^\d{1,15}$/, 'UTC milliseconds') },
   fault: {
     provider: required(text(/./, 'the name of a provider')),
@@ -42,6 +53,10 @@ export function createControl({ providers, wechat, messages, faults, payments = 
       route('POST', '/sandbox/phone-code', ({ body }) => {
         const { phone } = readFields(body, FIELDS.phoneCode);
         return json({ code: wechat.issuePhoneCode(phone) });
+      }),
+      route('POST', '/sandbox/subscribe', ({ body }) => {
+        const { openid, template_ids: ids, result = 'accept' } = readFields(body, FIELDS.subscribe);
+        return json(wechat.subscribe(openid, ids, result));
       }),
       route('GET', '/sandbox/messages', ({ query }) => {
         const { to, since = '0' } = checkFields(Object.fromEntries(query), FIELDS.messages);

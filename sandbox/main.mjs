@@ -107,7 +107,7 @@ export function createSandbox(config, { now = Date.now, random = Math.random, sl
   const chaos = new Chaos([WECHAT_PAY, ALIPAY]);
   const faults = new Faults(random, chaos);
   const payments = config.payments ? createPayments(config, { now, sleep, chaos }) : null;
-  const wechat = createWechat({ ...config.wechat, now, orders: payments?.orders });
+  const wechat = createWechat({ ...config.wechat, now, orders: payments?.orders, messages });
   const sms = createTencentSms({ ...config.sms, now, messages });
   const providers = [wechat, sms, ...Object.values(payments?.vendors ?? {})];
   const control = createControl({ providers, wechat, messages, faults, payments });

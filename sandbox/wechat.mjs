@@ -1,4 +1,5 @@
-// WeChat's mini program server API: sessions, access tokens, phone numbers, shipping of paid orders.
+// WeChat's mini program server API: sessions, access tokens, phone numbers, shipping of paid orders,
+// subscribe messages.
 //
 // Every refusal is HTTP 200 with `{errcode, errmsg}`, as over there. Limits per app and minute
 // (10,000 and more) are not imitated: no test of ours should come near them.
@@ -27,13 +28,18 @@ const SESSION_PATH = '/sns/jscode2session';
 const SHIPPING_PATH = '/wxa/sec/order/upload_shipping_info';
 /** Shipping may be told once, and once more to correct it. */
 const MAX_SHIPPINGS = 2;
+const SUBSCRIBE_PATH = '/cgi-bin/message/subscribe/send';
+/** Consents remembered for one customer and template; the real limit is not documented. */
+export const MAX_CONSENTS = 1_000;
 
 const ERRMSG = new Map([
   [-1, 'system error'],
+  [40003, 'invalid openid'],
   [40001, 'invalid credential, access_token is invalid or not latest'],
   [40002, 'invalid grant_type'],
   [40013, 'invalid appid'],
   [40029, 'invalid code'],
+  [40037, 'invalid template_id'],
   [40125, 'invalid appsecret'],
   [40163, 'code been used'],
   [40164, 'invalid ip, not in whitelist'],
@@ -41,12 +47,15 @@ const ERRMSG = new Map([
   [41002, 'appid missing'],
   [41004, 'appsecret missing'],
   [41008, 'missing code'],
+  [41030, 'invalid page'],
   [42001, 'access_token expired'],
   [43001, 'require GET method'],
   [43002, 'require POST method'],
+  [43101, 'user refuse to accept the msg'],
   [45009, 'reach max api daily quota limit'],
   [45011, 'api minute-quota reach limit, must slower, retry next minute'],
   [47001, 'data format error'],
+  [47003, 'argument invalid!'],
   [10060001, '支付单不存在'],
   [10060003, '支付单已使用重新发货机会'],
   [10060004, '支付单处于不可发货的状态'],
@@ -55,10 +64,10 @@ const ERRMSG = new Map([
 
 /**
  * @param {{appid: string, secret: string, now: () => number}} options `now` in UTC milliseconds; `orders`:
- *   those of WeChat Pay, where payments are imitated
+ *   those of WeChat Pay, where payments are imitated; `messages`: where subscribe messages go
  */
-export function createWechat({ appid, secret, now, orders }) {
-  const refuse = (errcode) => refusal(errcode, now());
+export function createWechat({ appid, secret, now, orders, messages }) {
+  const refuse = (errcode, about) => refusal(errcode, now(), about);
   const checkApp = (givenAppid, givenSecret) => {
     if (!givenAppid) return 41002;
     if (!givenSecret) return 41004;
@@ -66,7 +75,7 @@ export function createWechat({ appid, secret, now, orders }) {
     if (givenSecret !== secret) return 40125;
     return 0;
   };
-  const app = { appid, now, refuse, checkApp, orders };
+  const app = { appid, now, refuse, checkApp, orders, messages, consents: new Map() };
   app.loginCodes = new Codes(now, () => `0${randomBytes(24).toString('hex').slice(0, 31)}`);
   app.phoneCodes = new Codes(now, () => randomBytes(32).toString('hex'));
   app.sessionRate = new MinuteRate(now, SESSIONS_PER_MINUTE);
@@ -87,6 +96,7 @@ export function createWechat({ appid, secret, now, orders }) {
       route('GET', SESSION_PATH, codeToSession),
       route('POST', '/cgi-bin/stable_token', stableToken),
       route('POST', '/wxa/business/getuserphonenumber', phoneNumber),
+      route('POST', SUBSCRIBE_PATH, sendMessage),
       ...(orders ? [route('POST', SHIPPING_PATH, uploadShipping)] : []),
     ],
     faultKinds: { busy: undefined, refuse: undefined, frequency_limit: undefined, high_risk: SESSION_PATH },
@@ -96,6 +106,16 @@ export function createWechat({ appid, secret, now, orders }) {
     issueLoginCode: (openid) => app.loginCodes.issue({ openid }),
     /** What `getPhoneNumber` gives to a customer with this phone (11 digits). */
     issuePhoneCode: (phone) => app.phoneCodes.issue({ phone }),
+    /** What `wx.requestSubscribeMessage` gives when the customer answers so for these templates. */
+    subscribe(openid, templateIds, result) {
+      for (const id of templateIds) {
+        if (result === 'accept') addConsent(app.consents, openid, id);
+      }
+      return {
+        errMsg: 'requestSubscribeMessage:ok',
+        ...Object.fromEntries(templateIds.map((id) => [id, result])),
+      };
+    },
   };
 }
 
@@ -106,8 +126,8 @@ export function unionidOf(openid) {
   return `u${createHash('sha256').update(`unionid:${openid}`).digest('base64url').slice(0, 27)}`;
 }
 
-function refusal(errcode, at) {
-  const errmsg = ERRMSG.get(errcode) ?? 'refused by the sandbox';
+function refusal(errcode, at, about = '') {
+  const errmsg = (ERRMSG.get(errcode) ?? 'refused by the sandbox') + about;
   const rid = [Math.floor(at / 1000).toString(16), randomBytes(4).toString('hex'), randomBytes(4).toString('hex')];
   return json({ errcode, errmsg: `${errmsg}, rid: ${rid.join('-')}` });
 }
@@ -210,6 +230,70 @@ function isShipping({ order_key: key, logistics_type: type, delivery_mode: mode,
       && (type !== 1 || (filled(one.tracking_no) && filled(one.express_company))))
     && !Number.isNaN(parseRfc3339(asked.upload_time))
     && filled(asked.payer?.openid);
+}
+
+const consentKey = (openid, templateId) => `${openid} ${templateId}`;
+
+function addConsent(consents, openid, templateId) {
+  const key = consentKey(openid, templateId);
+  consents.set(key, Math.min((consents.get(key) ?? 0) + 1, MAX_CONSENTS));
+}
+
+/** A template's id as WeChat gives it; which ones are approved is the merchant's, and not known here. */
+const TEMPLATE_ID = /^[A-Za-z0-9_-]{43}$/;
+const OPENID = /^[A-Za-z0-9_-]{6,64}$/;
+
+/** What the documents say of each kind of keyword, the number after its name left out. */
+const KEYWORD = new Map(Object.entries({
+  thing: (text) => [...text].length <= 20,
+  number: (text) => /^[0-9.]{1,32}$/.test(text),
+  letter: (text) => /^[A-Za-z]{1,32}$/.test(text),
+  symbol: (text) => /^[!-/:-@[-`{-~]{1,5}$/.test(text),
+  character_string: (text) => /^[!-~]{1,32}$/.test(text),
+  time: (text) => /^(\d{4}年\d{1,2}月\d{1,2}日 )?\d{1,2}:\d{2}$/.test(text),
+  date: (text) => /^\d{4}年\d{1,2}月\d{1,2}日( \d{1,2}:\d{2})?$/.test(text),
+  amount: (text) => /^[¥$€£]?[0-9.]{1,10}元?$/.test(text),
+  phone_number: (text) => /^[0-9!-/:-@ ]{1,17}$/.test(text),
+  car_number: (text) => [...text].length <= 8,
+  name: (text) => /^\p{Script=Han}{1,10}$/u.test(text) || /^[^\d\p{Script=Han}]{1,20}$/u.test(text),
+  phrase: (text) => /^\p{Script=Han}{1,5}$/u.test(text),
+}));
+
+/** @returns the first keyword whose value its kind does not take, or undefined. */
+function wrongKeyword(data) {
+  return Object.keys(data).find((name) => {
+    const fits = KEYWORD.get(/^([a-z_]+?)[1-9]\d?$/.exec(name)?.[1]);
+    const value = data[name]?.value;
+    return !fits || typeof value !== 'string' || value.trim() === '' || !fits(value);
+  });
+}
+
+/** One message for one consent: it is used up by a message that is taken, not by one that is refused. */
+function sendMessage({ now, refuse, tokens, consents, messages }, { query, body }) {
+  const wrong = tokens.check(query.get('access_token'));
+  if (wrong) return refuse(wrong);
+  const asked = readJsonObject(body);
+  const { touser: openid, template_id: templateId, page, data, miniprogram_state: state = 'formal' } = asked ?? {};
+  if (data === null || typeof data !== 'object' || Array.isArray(data)) return refuse(47001);
+  if (!['formal', 'trial', 'developer'].includes(state)) return refuse(47001);
+  if (typeof openid !== 'string' || !OPENID.test(openid)) return refuse(40003);
+  if (typeof templateId !== 'string' || !TEMPLATE_ID.test(templateId)) return refuse(40037);
+  if (page !== undefined && (typeof page !== 'string' || !/^[A-Za-z0-9]/.test(page))) return refuse(41030);
+  const keyword = Object.keys(data).length === 0 ? '*' : wrongKeyword(data);
+  if (keyword) return refuse(47003, ` data.${keyword}.value is invalid`);
+  const key = consentKey(openid, templateId);
+  const left = consents.get(key) ?? 0;
+  if (left === 0) return refuse(43101);
+  consents.set(key, left - 1);
+  messages.record({
+    at: now(),
+    channel: 'wechat',
+    to: openid,
+    template_id: templateId,
+    params: Object.fromEntries(Object.entries(data).map(([name, { value }]) => [name, value])),
+    ...(page === undefined ? {} : { page }),
+  });
+  return json({ errcode: 0, errmsg: 'ok' });
 }
 
 /** Codes that are good once and for CODE_MS. */

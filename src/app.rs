@@ -65,6 +65,7 @@ pub fn routes() -> Routes {
         .merge(crate::order::routes())
         .merge(crate::payment::routes())
         .merge(crate::visit::routes())
+        .merge(crate::reminder::routes())
         .merge(crate::operations::routes())
 }
 

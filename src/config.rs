@@ -8,14 +8,18 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use worker::Env;
+use zhundian_domain::reminder::{Kind, Quiet, To};
 use zhundian_providers::alipay::{App as Alipay, Verification};
 use zhundian_providers::crypto::{AeadKey, PrivateKey, PublicKey};
 use zhundian_providers::phone::Phone;
+use zhundian_providers::sms::Sms;
+use zhundian_providers::sms::aliyun::AliyunSms;
 use zhundian_providers::sms::tencent::TencentSms;
 use zhundian_providers::wechat::MiniProgram;
 use zhundian_providers::wechat_pay::{Merchant, VerificationKeys};
 
 use crate::auth::token::Keys;
+use crate::reminder::templates::Templates;
 
 /// The configuration.
 pub struct Config {
@@ -24,11 +28,17 @@ pub struct Config {
     /// The mini program's server API.
     pub wechat: MiniProgram,
     /// SMS.
-    pub sms: TencentSms,
+    pub sms: Sms,
     /// SMS template of sign-in codes; its one parameter is the code.
     pub sms_code_template: String,
-    /// SMS template of a lost appointment: store, start.
-    pub sms_lost_template: String,
+    /// What customers and technicians are told by which template.
+    pub templates: Templates,
+    /// The page of the mini program that shows an order, up to the order's id; none when it is empty.
+    pub wechat_order_page: Option<String>,
+    /// When nobody is to be disturbed, on each store's clock.
+    pub quiet: Option<Quiet>,
+    /// Whether this is the merchant's own deployment, and no developer's.
+    pub production: bool,
     /// The first owner.
     pub owner_phone: Phone,
     /// Shared with the merchant's own reverse proxy, when there is one: it vouches for `X-Real-IP`.
@@ -58,10 +68,9 @@ pub const REQUIRED: &[&str] = &[
     "SMS_BASE_URL",
     "SMS_SECRET_ID",
     "SMS_SECRET_KEY",
-    "SMS_SDK_APP_ID",
     "SMS_SIGN_NAME",
     "SMS_CODE_TEMPLATE",
-    "SMS_LOST_TEMPLATE",
+    "SMS_MESSAGES",
     "OWNER_PHONE",
 ];
 
@@ -114,6 +123,12 @@ impl Config {
             _ if get("PUBLIC_URL").is_empty() => return Err("PUBLIC_URL is missing".into()),
             _ => base_url("PUBLIC_URL")?,
         };
+        let templates =
+            Templates::parse(&get("SMS_MESSAGES"), &read("WECHAT_MESSAGES").unwrap_or_default())?;
+        // Whoever paid and gets nothing for it must hear of it.
+        if templates.sms(Kind::Lost, To::Customer).is_none() {
+            return Err("SMS_MESSAGES has no lost".into());
+        }
         let owner_phone =
             Phone::parse(&get("OWNER_PHONE")).map_err(|_| "OWNER_PHONE is no mobile number")?;
         Ok(Self {
@@ -123,16 +138,12 @@ impl Config {
                 appid: get("WECHAT_APPID"),
                 secret: get("WECHAT_SECRET"),
             },
-            sms: TencentSms {
-                base_url: base_url("SMS_BASE_URL")?,
-                secret_id: get("SMS_SECRET_ID"),
-                secret_key: get("SMS_SECRET_KEY"),
-                sdk_app_id: get("SMS_SDK_APP_ID"),
-                sign_name: get("SMS_SIGN_NAME"),
-                region: read("SMS_REGION").unwrap_or_else(|| "ap-guangzhou".into()),
-            },
+            sms: sms(&read, &base_url)?,
             sms_code_template: get("SMS_CODE_TEMPLATE"),
-            sms_lost_template: get("SMS_LOST_TEMPLATE"),
+            templates,
+            wechat_order_page: read("WECHAT_ORDER_PAGE"),
+            quiet: quiet_hours(&read)?,
+            production,
             owner_phone,
             proxy_secret: read("PROXY_SECRET"),
             calendar_location: read("CALENDAR_LOCATION").unwrap_or_else(|| "apac-ne".into()),
@@ -220,6 +231,37 @@ fn alipay(read: Read, base_url: BaseUrl) -> Result<Option<Alipay>, String> {
     }))
 }
 
+/// Tencent unless `SMS_PROVIDER` says otherwise; Alibaba has no application and no region.
+fn sms(read: Read, base_url: BaseUrl) -> Result<Sms, String> {
+    let base_url = base_url("SMS_BASE_URL")?;
+    let (id, key) = (need(read, "SMS_SECRET_ID")?, need(read, "SMS_SECRET_KEY")?);
+    let sign_name = need(read, "SMS_SIGN_NAME")?;
+    match read("SMS_PROVIDER").as_deref() {
+        None | Some("tencent") => Ok(Sms::Tencent(TencentSms {
+            base_url,
+            secret_id: id,
+            secret_key: key,
+            sdk_app_id: need(read, "SMS_SDK_APP_ID")?,
+            sign_name,
+            region: read("SMS_REGION").unwrap_or_else(|| "ap-guangzhou".into()),
+        })),
+        Some("aliyun") => Ok(Sms::Aliyun(AliyunSms {
+            base_url,
+            access_key_id: id,
+            access_key_secret: key,
+            sign_name,
+        })),
+        Some(_) => Err("SMS_PROVIDER is neither tencent nor aliyun".into()),
+    }
+}
+
+fn quiet_hours(read: Read) -> Result<Option<Quiet>, String> {
+    let Some(text) = read("QUIET_HOURS").filter(|text| text != "none") else { return Ok(None) };
+    Quiet::parse(&text).map(Some).ok_or_else(|| {
+        "QUIET_HOURS is not HH:MM-HH:MM of at most 16 hours, such as 22:00-08:00, or none".into()
+    })
+}
+
 fn hold_minutes(read: Read) -> Result<i64, String> {
     let (least, most, standard) = HOLD_MINUTES;
     let Some(text) = read("HOLD_MINUTES") else { return Ok(standard) };
@@ -248,7 +290,9 @@ mod tests {
             "TOKEN_KEYS" => format!("k1:{}", "A".repeat(43)),
             "OWNER_PHONE" => "13800000000".into(),
             name if name.ends_with("_URL") => "https://api.example.com".into(),
+            "SMS_MESSAGES" => "lost=1 store start".into(),
             "PROXY_SECRET" | "CALENDAR_LOCATION" | "SMS_REGION" | "HOLD_MINUTES"
+            | "SMS_PROVIDER" | "QUIET_HOURS" | "WECHAT_MESSAGES" | "WECHAT_ORDER_PAGE"
             | "WECHAT_PAY_MCHID" | "ALIPAY_APP_ID" => return None,
             _ => "x".into(),
         })
@@ -262,6 +306,38 @@ mod tests {
             let error = Config::parse(without).err().expect("a missing variable must be refused");
             assert_eq!(error, format!("{missing} is missing"));
         }
+    }
+
+    #[test]
+    fn what_messages_go_by_is_read_whole_or_refused() {
+        let with = |name: &'static str, text: &'static str| {
+            Config::parse(
+                move |asked| {
+                    if asked == name { Some(text.to_owned()) } else { value(asked) }
+                },
+            )
+        };
+        assert!(with("QUIET_HOURS", "22:00-08:00").is_ok_and(|config| config.quiet.is_some()));
+        assert!(with("QUIET_HOURS", "none").is_ok_and(|config| config.quiet.is_none()));
+        let cases = [
+            ("QUIET_HOURS", "night", "QUIET_HOURS is not"),
+            ("SMS_MESSAGES", "booked=1 store", "SMS_MESSAGES has no lost"),
+            ("SMS_MESSAGES", "lost=1 shop", "SMS_MESSAGES lost: no field shop"),
+            ("WECHAT_MESSAGES", "booked", "WECHAT_MESSAGES has an entry"),
+            ("SMS_PROVIDER", "pigeon", "SMS_PROVIDER is neither"),
+        ];
+        for (name, text, why) in cases {
+            let error = with(name, text).err().expect("it must be refused");
+            assert!(error.starts_with(why), "{error}");
+        }
+        let aliyun = |name: &str| match name {
+            "SMS_PROVIDER" => Some("aliyun".to_owned()),
+            "SMS_SDK_APP_ID" => None,
+            name => value(name),
+        };
+        assert!(Config::parse(aliyun).is_ok());
+        let tencent = |name: &str| if name == "SMS_SDK_APP_ID" { None } else { value(name) };
+        assert_eq!(Config::parse(tencent).err().as_deref(), Some("SMS_SDK_APP_ID is missing"));
     }
 
     #[test]

@@ -155,6 +155,7 @@ codes! {
     SettleTooLarge = "settle_too_large", UNPROCESSABLE_ENTITY, "收款超过待付金额,还差 {} 分", "More than remains to be paid: {} fen at most.";
     NoticeNotVerified = "notice_not_verified", UNAUTHORIZED, "通知验签失败", "The notice is not verified.";
     NoticeMismatch = "notice_mismatch", UNPROCESSABLE_ENTITY, "通知与订单不符", "The notice does not fit a payment of ours.";
+    UnknownTemplate = "unknown_template", UNPROCESSABLE_ENTITY, "没有这个订阅消息模板", "There is no such template of subscribe messages.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
 
     // The visit.

@@ -24,8 +24,8 @@ const VENDORS = {
 const PAYMENT_VARS = ['PUBLIC_URL'];
 /** Certificate mode: both or neither. */
 const CERTIFICATE_VARS = ['ALIPAY_APP_CERT_SN', 'ALIPAY_ROOT_CERT_SN'];
-/** The Worker has a default for it. */
-const WITH_DEFAULT = ['HOLD_MINUTES'];
+/** The Worker has a default for it, or does without. */
+const WITH_DEFAULT = ['HOLD_MINUTES', 'SMS_PROVIDER', 'QUIET_HOURS', 'WECHAT_MESSAGES', 'WECHAT_ORDER_PAGE'];
 
 const config = readConfig({ config: 'wrangler.toml' });
 const missing = [];
@@ -76,7 +76,8 @@ function vendorsThatAreOn() {
 /** The names of the variables that this deployment needs. */
 function variables() {
   const ofPayments = [...PAYMENT_VARS, ...CERTIFICATE_VARS, ...Object.values(VENDORS).flatMap(({ vars }) => vars)];
-  const names = Object.keys(config.vars).filter((name) => !ofPayments.includes(name) && !WITH_DEFAULT.includes(name));
+  const names = Object.keys(config.vars).filter((name) => !ofPayments.includes(name) && !WITH_DEFAULT.includes(name))
+    .filter((name) => name !== 'SMS_SDK_APP_ID' || config.vars.SMS_PROVIDER !== 'aliyun');
   if (vendors.length > 0) names.push(...PAYMENT_VARS, ...vendors.flatMap(({ vars }) => vars));
   if (vendors.includes(VENDORS.Alipay) && CERTIFICATE_VARS.some((name) => config.vars[name])) names.push(...CERTIFICATE_VARS);
   return names;

@@ -144,7 +144,7 @@ function writeVars() {
     SMS_SDK_APP_ID: '1400000001',
     SMS_SIGN_NAME: '准点',
     SMS_CODE_TEMPLATE: '1000001',
-    SMS_LOST_TEMPLATE: '1000002',
+    ...messageVars(),
     OWNER_PHONE: '13800000000',
     ...PAYMENT_NUMBERS,
     HOLD_MINUTES: '15',
@@ -161,6 +161,24 @@ function writeVars() {
   fs.renameSync(`${VARS_FILE}.new`, VARS_FILE);
   return vars;
 }
+
+/** What is told in development: everything, by templates that the sandbox takes. */
+function messageVars() {
+  const kinds = ['booked', 'changed', 'cancelled', 'before', 'no_show', 'waitlist_offer', 'plan'];
+  const sms = kinds.map((kind, at) => `${kind}=${1000003 + at} store start service`);
+  const theirs = ['booked', 'changed', 'cancelled', 'before'];
+  const toTechnicians = theirs.map((kind, at) => `technician.${kind}=${1000020 + at} customer start service`);
+  const wechat = kinds.map((kind) => `${kind}=${devTemplate(kind)} thing1=service date2=start thing3=store`);
+  return {
+    SMS_MESSAGES: ['lost=1000002 store start', ...sms, ...toTechnicians].join('; '),
+    WECHAT_MESSAGES: wechat.join('; '),
+    WECHAT_ORDER_PAGE: 'pages/order/detail?id=',
+    QUIET_HOURS: '22:00-08:00',
+  };
+}
+
+/** As long as WeChat's are. */
+const devTemplate = (kind) => `dev-${kind}`.padEnd(43, '-');
 
 function readOr(file, otherwise) {
   try {

@@ -17,6 +17,7 @@
 //!   the accounts that say where the money is (invariants I4 and I5);
 //! - [`check_in`] and [`icalendar`]: the code with which a customer checks in, the feed of a technician's
 //!   appointments.
+//! - [`reminder`]: what is told of an appointment, to whom and when.
 
 pub mod assignment;
 pub mod availability;
@@ -31,6 +32,7 @@ pub mod payment;
 pub mod pricing;
 pub mod recommendation;
 pub mod staffing;
+pub mod reminder;
 pub mod time;
 pub mod working;
 pub mod zone;

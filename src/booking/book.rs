@@ -22,6 +22,7 @@ use zhundian_domain::calendar::{ClaimSpec, ClaimState, Refusal};
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::pricing::DepositRule;
 use zhundian_domain::staffing::{Assignment, answer_by};
+use zhundian_domain::reminder::Change;
 use zhundian_domain::time::{Interval, Tick, date_at};
 
 use crate::auth::caller::{Staff, TokenMember};
@@ -39,6 +40,7 @@ use crate::http::fields::{Id, Instant, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
 use crate::order;
 use crate::outbox::{self, Message};
+use crate::reminder;
 
 /// How it is paid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
@@ -515,6 +517,14 @@ impl Made<'_> {
         if offer.store.ways.assign_by == AssignBy::FairTurn {
             statements.push(queries::take_turn(technician.id(), ctx.now));
         }
+        let change = if waits { Change::AwaitingPayment } else { Change::Booked };
+        let appointment = reminder::Appointment {
+            order_id: &order_id,
+            start_at: line.start_at,
+            zone: offer.store.time_zone,
+            leads: &offer.reminder_minutes,
+        };
+        statements.extend(reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?);
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
     }
 }

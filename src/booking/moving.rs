@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use http::StatusCode;
 use serde::Deserialize;
 use zhundian_domain::order::Status;
+use zhundian_domain::reminder::Change;
 use zhundian_domain::staffing::{Assignment, USUAL_WAIT_MINUTES, answer_by};
 use zhundian_domain::time::{Tick, date_at};
 
@@ -21,6 +22,7 @@ use crate::http::Ctx;
 use crate::http::fields::{Id, Instant};
 use crate::order;
 use crate::outbox::{self, Message};
+use crate::reminder;
 
 /// An order's line that is to be moved, with what decides it.
 #[derive(Deserialize)]
@@ -155,6 +157,19 @@ impl Move<'_> {
         ));
         if offer.store.ways.assign_by == AssignBy::FairTurn {
             statements.push(queries::take_turn(technician.id(), ctx.now));
+        }
+        let appointment = reminder::Appointment {
+            order_id,
+            start_at: to.start_at,
+            zone,
+            leads: &offer.reminder_minutes,
+        };
+        let same_technician = *technician.id() == known.technician_id;
+        let change = Change::Moved { same_technician };
+        statements.extend(reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?);
+        if !same_technician {
+            let (former, start_at) = (&known.technician_id, known.start_at);
+            statements.extend(reminder::left(ctx, order_id, line_id, former, start_at));
         }
         let commit = Commit { statements, rows, status: StatusCode::OK, response };
         claim::commit(ctx, operator, taken.into_held(), commit).await.map(Ok)

@@ -28,6 +28,7 @@ pub struct Row {
     store: Option<Store>,
     offered: bool,
     taken: BTreeMap<NaiveDate, i64>,
+    reminder_minutes: Option<Vec<i64>>,
     technicians: Option<Vec<Technician>>,
     besides: Option<Besides>,
 }
@@ -205,6 +206,8 @@ pub struct Offer {
     pub service: Service,
     /// The store.
     pub store: Store,
+    /// Minutes before the visit at which its messages go out.
+    pub reminder_minutes: Vec<i64>,
     /// Who can do it; the one asked for, or none of them when they cannot.
     pub technicians: Vec<Technician>,
     /// What is taken besides, one calendar of each.
@@ -227,7 +230,8 @@ impl Row {
         }
         let (processing, pools) = self.besides.map_or((None, Vec::new()), Besides::into_pools);
         let technicians = self.technicians.unwrap_or_default();
-        Ok(Offer { service, store, technicians, pools, processing })
+        let reminder_minutes = self.reminder_minutes.unwrap_or_default();
+        Ok(Offer { service, store, reminder_minutes, technicians, pools, processing })
     }
 }
 

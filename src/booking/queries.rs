@@ -113,6 +113,8 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
                 FROM service s JOIN order_line l ON l.service_id = s.id AND l.store_id = asked.store_id
                     AND l.status = 'live' AND l.date BETWEEN ?4 AND ?5
                 WHERE s.id = asked.service_id AND s.max_per_day IS NOT NULL GROUP BY l.date)),
+            'reminder_minutes', (SELECT json(reminder_minutes) FROM service
+                WHERE id = asked.service_id),
             'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),

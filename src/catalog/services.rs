@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::availability::{MAX_BUFFER_MINUTES, MAX_DAYS_AHEAD, MAX_SERVICE_MINUTES};
 use zhundian_domain::cancellation::Tiers;
+use zhundian_domain::reminder::{LEADS, MAX_LEAD_MINUTES, MAX_LEADS, MIN_LEAD_MINUTES};
 
 use super::fields::{
     Cancellation, CancellationTier, Deposit, GridMinutes, LevelPrices, PhotoIds, Set, Skills, tiers,
@@ -95,6 +96,12 @@ type Places = Set<Place, 2, 1>;
 type Modes = Set<Mode, 4, 1>;
 type OfferedIn = Set<Id, 200, 1>;
 type Named = Set<Id, 200>;
+/// Before the visit.
+type ReminderMinutes = Set<Int<MIN_LEAD_MINUTES, MAX_LEAD_MINUTES>, MAX_LEADS>;
+
+fn leads() -> ReminderMinutes {
+    Set(vec![Int::of::<{ LEADS[0] }>(), Int::of::<{ LEADS[1] }>()])
+}
 
 /// A room or a piece of equipment that a service takes.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
@@ -173,6 +180,9 @@ document! {
         /// come back than the one before; nothing after the last one. The store's when it is null.
         #[serde(default)]
         cancellation: Option<Cancellation>,
+        /// Minutes before the visit at which customer and technician are reminded; none when it is empty.
+        #[serde(default = "leads")]
+        reminder_minutes: ReminderMinutes,
         /// What it takes besides a technician: at most one of each type.
         #[serde(default)]
         resources: Resources,
@@ -244,6 +254,7 @@ impl NewService {
             "change_notice_minutes": self.change_notice_minutes,
             "max_moves": self.max_moves,
             "cancellation": cancellation.transpose()?,
+            "reminder_minutes": self.reminder_minutes,
             "resources": self.resources,
             "processing": self.processing,
             "stores": self.stores,
@@ -299,6 +310,8 @@ pub struct Service {
     /// What comes back when a member cancels; null when it is the store's.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
+    /// Minutes before the visit at which customer and technician are reminded.
+    pub reminder_minutes: Vec<i64>,
     /// What it takes besides a technician.
     pub resources: Vec<Needed>,
     /// When the technician is free within it.

@@ -158,15 +158,16 @@ async fn read(mut response: worker::Response, max_bytes: usize) -> worker::Resul
     Ok(body)
 }
 
-/// Sends a short message from one of the merchant's templates.
+/// Sends a short message from one of the merchant's templates, its variables by name and in order.
 ///
 /// # Errors
 /// `sms_refused` when it will never go to this number, `rate_limited`, `misconfigured`, or
 /// `sms_unavailable`, after which it may have been sent or not.
-pub async fn sms(ctx: &Ctx, to: &Phone, template: &str, params: &[&str]) -> Answer<()> {
+pub async fn sms(ctx: &Ctx, to: &Phone, template: &str, variables: &[(&str, &str)]) -> Answer<()> {
     let service = &ctx.config().sms;
     let seconds = crate::http::context::now_ms().div_euclid(1000);
-    let request = service.send(seconds, to, template, params);
+    let nonce = crate::http::context::random()?;
+    let request = service.send(seconds, nonce, to, template, variables);
     let unavailable = |cause: String| {
         Problem::from(Code::SmsUnavailable).retry_after(UNAVAILABLE_RETRY_SECONDS).caused_by(cause)
     };

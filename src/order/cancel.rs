@@ -4,6 +4,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::cancellation::{Side, Tiers, refund_fen};
 use zhundian_domain::order::{Event, Status, apply};
+use zhundian_domain::reminder::Change;
 
 use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
@@ -17,6 +18,7 @@ use crate::order::{self, Actor, queries, refused};
 use crate::outbox::{self, Message};
 use crate::payment;
 use crate::payment::refund::{self, Refundables};
+use crate::reminder;
 
 /// Why an order is given up.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -99,8 +101,7 @@ pub async fn by_system(ctx: &Ctx, id: &Id, version: i64, reason: &str) -> Answer
         return Err(Code::OrderChanged.into());
     }
     apply(known.status, Event::CancelledByStaff).map_err(refused)?;
-    let tell = outbox::Row::new(ctx, Message::TellLost { order_id: id.clone() })?;
-    give_up(ctx, id, known, &Actor::System, reason, vec![tell]).await.map(drop)
+    give_up(ctx, id, known, &Actor::System, reason, Change::Lost).await.map(drop)
 }
 
 async fn cancel(
@@ -120,7 +121,9 @@ async fn cancel(
     }
     apply(known.status, event).map_err(refused)?;
     let reason = reason.unwrap_or_default();
-    match give_up(ctx, id, known, actor, reason.as_str(), Vec::new()).await {
+    let stood = matches!(known.status, Status::Confirmed | Status::InService);
+    let change = Change::Cancelled { stood };
+    match give_up(ctx, id, known, actor, reason.as_str(), change).await {
         Ok(refund_fen) => {
             view.cancelled(refund_fen);
             Ok(Json(OrderAnswer { order: view }))
@@ -145,10 +148,9 @@ async fn give_up(
     known: ToCancel,
     actor: &Actor,
     reason: &str,
-    more: Vec<outbox::Row>,
+    change: Change,
 ) -> Answer<i64> {
     let mut rows = outbox::releases(ctx, known.claims)?;
-    rows.extend(more);
     if let Some(payment_id) = known.pending {
         rows.push(outbox::Row::new(ctx, Message::ClosePayment { payment_id })?);
     }
@@ -186,6 +188,7 @@ async fn give_up(
         &detail,
     ));
     statements.extend(refunds);
+    statements.extend(reminder::news(ctx, change, id, known.start_at, actor, ctx.now)?);
     for row in &rows {
         statements.push(row.insert(ctx)?);
     }

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use zhundian_domain::calendar::Confirmation;
 use zhundian_domain::cancellation::{Side, Tiers, refund_fen};
 use zhundian_domain::order::{Event, Status, apply};
-use zhundian_domain::zone::Zone;
+use zhundian_domain::reminder::Change;
 use zhundian_durable_objects::calls::{Confirm, ConfirmReply, Release};
 
 use crate::booking;
@@ -22,6 +22,7 @@ use crate::outbox::{self, Claimed, Message, Row, queries};
 use crate::payment::conclude::{self, Ended};
 use crate::payment::refund::{self, Refundables};
 use crate::payment::{self, shipping};
+use crate::reminder;
 
 /// Failures after which a row is dead: with the pauses below, more than a day of trying.
 const MAX_ATTEMPTS: i64 = 40;
@@ -159,10 +160,6 @@ async fn perform(ctx: &Ctx, id: &Id, message: Message) -> Answer<Option<Vec<Stat
             shipping::upload(ctx, payment_id.as_str(), known).await?;
             Vec::new()
         }
-        Message::TellLost { order_id } => {
-            tell_lost(ctx, &order_id).await?;
-            Vec::new()
-        }
     };
     statements.push(queries::done(id));
     Ok(Some(statements))
@@ -187,6 +184,7 @@ pub async fn confirm(
     order: Option<(&Id, bool)>,
 ) -> Answer<Vec<Statement>> {
     let mut statements = Vec::new();
+    let start_at = claims.iter().map(|one| one.spec.service.start.ms()).min().unwrap_or_default();
     for Claimed { calendar, spec, written } in claims {
         let claim_id = spec.id.clone();
         let call = Confirm { spec, written };
@@ -209,6 +207,8 @@ pub async fn confirm(
         }
     }
     if let Some((order_id, true)) = order {
+        let (change, actor) = (Change::Paid, &Actor::System);
+        statements.extend(reminder::news(ctx, change, order_id, start_at, actor, ctx.now)?);
         statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
         // Whoever is to answer has their time from now on.
         statements.push(booking::queries::start_waiting(order_id, ctx.now));
@@ -262,34 +262,15 @@ async fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>
         &Actor::System,
         &detail,
     ));
-    let tell = Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?;
+    // A technician has heard of one that stood.
+    let change = if standing.status == Status::Paid { Change::PaidInVain } else { Change::Lost };
+    let (actor, start_at) = (&Actor::System, standing.start_at);
+    statements.extend(reminder::news(ctx, change, order_id, start_at, actor, now)?);
     let released = outbox::releases(ctx, standing.claims)?;
-    for row in asked.into_iter().chain([tell]).chain(released) {
+    for row in asked.into_iter().chain(released) {
         statements.push(row.insert_for_cron(ctx)?);
     }
     Ok(statements)
-}
-
-async fn tell_lost(ctx: &Ctx, order_id: &Id) -> Answer<()> {
-    #[derive(Deserialize)]
-    struct Lost {
-        phone: Option<String>,
-        store_name: String,
-        time_zone: Zone,
-        start_at: i64,
-    }
-    let lost: Option<Lost> = ctx.db()?.first(queries::lost_appointment(order_id)).await?;
-    let Some(lost) = lost else { return Ok(()) };
-    // Without a phone the order's own page is where the customer reads it.
-    let Some(phone) =
-        lost.phone.as_deref().and_then(|phone| zhundian_providers::phone::Phone::parse(phone).ok())
-    else {
-        return Ok(());
-    };
-    let start = zhundian_domain::time::rfc3339(lost.time_zone, lost.start_at).replace('T', " ");
-    let start = start.get(..16).unwrap_or_default();
-    let told = [lost.store_name.as_str(), start];
-    crate::http::outbound::sms(ctx, &phone, &ctx.config().sms_lost_template, &told).await
 }
 
 /// Delivers what is due, until nothing is or `until` (UTC milliseconds) has come. Answers how many rows

@@ -49,11 +49,6 @@ pub enum Message {
         /// Its name.
         calendar: String,
     },
-    /// Tell the customer by SMS that the appointment could not be kept.
-    TellLost {
-        /// The order.
-        order_id: Id,
-    },
     /// Ask the provider for a refund that is decided.
     Refund {
         /// Which.

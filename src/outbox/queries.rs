@@ -110,15 +110,3 @@ pub fn confirm_paid(order_id: &Id, event_id: &Id, now: i64) -> [Statement; 2] {
 pub fn remove_lost_block(id: &str) -> Statement {
     sql!("UPDATE block SET status = 'removed' WHERE id = ?1", id)
 }
-
-/// What a message about a lost appointment needs.
-#[must_use]
-pub fn lost_appointment(order_id: &Id) -> Statement {
-    sql!(
-        "SELECT json_object('phone', coalesce(nullif(o.contact_phone, ''),
-                (SELECT phone FROM member WHERE id = o.member_id)),
-            'store_name', s.name, 'time_zone', s.time_zone, 'start_at', o.start_at) AS json
-         FROM orders o JOIN store s ON s.id = o.store_id WHERE o.id = ?1",
-        order_id
-    )
-}

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use zhundian_domain::ledger;
 use zhundian_domain::order::Status;
 use zhundian_domain::payment::{Known, Paid, PaymentStatus, Refundable, Surplus, on_paid};
+use zhundian_domain::reminder::Change;
 use zhundian_providers::payment::{CNY, Expected, Mismatch, Transaction};
 
 use crate::booking::claim::Kept;
@@ -22,6 +23,7 @@ use crate::payment::channel::Provider;
 use crate::payment::refund::Source;
 use crate::payment::shipping::Report;
 use crate::payment::{queries, refund};
+use crate::reminder;
 
 /// Decisions in one go: each but the last met somebody else's change.
 const TRIES: u32 = 5;
@@ -205,8 +207,9 @@ async fn decide(ctx: &Ctx, row: &Row, said: &Transaction) -> Answer<Option<Batch
             statements.extend(wanted);
             rows.extend(tell);
             if why != Surplus::PaidByAnother {
-                let order_id = row.order_id.clone();
-                rows.push(outbox::Row::new(ctx, Message::TellLost { order_id })?);
+                let (id, start_at) = (&row.order_id, row.start_at);
+                let change = Change::PaidInVain;
+                statements.extend(reminder::news(ctx, change, id, start_at, &Actor::System, now)?);
             }
             let detail = serde_json::json!({
                 "payment_id": row.id, "amount_fen": row.amount_fen, "cause": cause(why),

@@ -191,7 +191,7 @@ async fn a_payment_after_the_hold_has_its_time_if_it_is_free_and_goes_back_if_it
             let told = stack.sandbox().get(&path).await.expect(200);
             let told = told.body["messages"].as_array().expect("messages").clone();
             assert!(told.len() < 2, "{told:?}");
-            told.first().is_some_and(|one| one["template_id"] == stack.var("SMS_LOST_TEMPLATE"))
+            told.first().is_some_and(|one| one["template_id"] == "1000002")
         })
         .await;
     }

@@ -456,6 +456,8 @@ impl Scene {
             "sign_out" => ask(Nobody, "/api/v1/auth/sign-out"),
             "read_me" => ask(Nobody, "/api/v1/me"),
             "change_me" => ask(Nobody, "/api/v1/me").with(json!({"nickname": "我"})),
+            "my_subscriptions" => ask(Nobody, "/api/v1/me/subscriptions"),
+            "subscribe" => ask(Nobody, "/api/v1/me/subscriptions").with(json!({"results": []})),
             "put_my_avatar" => Ask { bytes: Some(PNG), ..ask(Nobody, "/api/v1/me/avatar") },
             "book" => {
                 let start = self.start();
@@ -580,6 +582,10 @@ impl Scene {
             }
             "staff_orders" => ask(OwnInA, format!("/api/v1/staff/orders?store_id={store}")),
             "staff_order" => ask(OwnInA, format!("/api/v1/staff/orders/{}", self.order().await.0)),
+            "staff_order_messages" => {
+                let (order, _) = self.order().await;
+                ask(OwnInA, format!("/api/v1/staff/orders/{order}/messages"))
+            }
             "staff_book" => {
                 let start = self.start();
                 let mut body = self.a.booking(Some(&technician), &start);

@@ -1,5 +1,5 @@
-//! Short messages: one-time codes and reminders, by [`tencent`] or [`aliyun`]; the outcome of a
-//! message, [`Sent`] or [`SmsError`], is the same for either.
+//! Short messages: one-time codes and reminders, by [`tencent`] or [`aliyun`]; [`Sms`] is either, and
+//! the outcome of a message, [`Sent`] or [`SmsError`], is the same for both.
 
 pub mod aliyun;
 pub mod tencent;
@@ -9,6 +9,15 @@ use std::fmt::Write as _;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use thiserror::Error;
+
+use crate::http::{Reply, Request};
+use crate::phone::Phone;
+use aliyun::AliyunSms;
+use tencent::TencentSms;
+
+/// The longest value of a template's variable, in characters. The vendors' own limits are by contract
+/// and kind of variable; no text that fits a short message's purpose needs more.
+pub const MAX_VALUE_CHARS: usize = 20;
 
 /// The longest of the vendor's codes and numbers that is kept, in characters. The longest known
 /// code has 69.
@@ -57,6 +66,64 @@ pub enum SmsError {
     },
 }
 
+/// The merchant's account at one of the vendors.
+#[derive(Clone, Debug)]
+pub enum Sms {
+    /// Tencent Cloud.
+    Tencent(TencentSms),
+    /// Alibaba Cloud.
+    Aliyun(AliyunSms),
+}
+
+impl Sms {
+    /// Sends an approved template to one number. Its variables are named; Tencent takes their values in
+    /// order, Alibaba by name. Each is cleaned and cut to [`MAX_VALUE_CHARS`]. `nonce` is fresh and
+    /// random.
+    #[must_use]
+    pub fn send(
+        &self,
+        now_unix_seconds: i64,
+        nonce: [u8; 16],
+        phone: &Phone,
+        template: &str,
+        variables: &[(&str, &str)],
+    ) -> Request {
+        let values: Vec<String> = variables.iter().map(|(_, text)| value(text)).collect();
+        match self {
+            Self::Tencent(tencent) => {
+                let values: Vec<&str> = values.iter().map(String::as_str).collect();
+                tencent.send(now_unix_seconds, phone, template, &values)
+            }
+            Self::Aliyun(aliyun) => {
+                let by_name: Vec<_> =
+                    variables.iter().zip(&values).map(|((name, _), it)| (*name, &**it)).collect();
+                aliyun.send(now_unix_seconds, nonce, phone, template, &by_name)
+            }
+        }
+    }
+
+    /// Reads the reply to [`send`](Self::send).
+    ///
+    /// # Errors
+    /// By the vendor's table.
+    pub fn read_send(&self, reply: Reply<'_>) -> Result<Sent, SmsError> {
+        match self {
+            Self::Tencent(tencent) => tencent.read_send(reply),
+            Self::Aliyun(aliyun) => aliyun.read_send(reply),
+        }
+    }
+}
+
+/// A text as the value of a variable.
+fn value(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .filter(|c| !c.is_control() && c.len_utf8() < 4)
+        .take(MAX_VALUE_CHARS)
+        .collect();
+    plain.trim().to_owned()
+}
+
 /// Keeps of the vendor's text what a code or serial number is made of.
 fn clean(text: &str) -> String {
     text.chars()
@@ -94,6 +161,37 @@ fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_message_goes_to_either_vendor() {
+        let tencent = Sms::Tencent(TencentSms {
+            base_url: "https://sms.example.com".to_owned(),
+            secret_id: "id".to_owned(),
+            secret_key: "key".to_owned(),
+            sdk_app_id: "1400000001".to_owned(),
+            sign_name: "准点".to_owned(),
+            region: "ap-guangzhou".to_owned(),
+        });
+        let aliyun = Sms::Aliyun(AliyunSms {
+            base_url: "https://sms.example.com".to_owned(),
+            access_key_id: "id".to_owned(),
+            access_key_secret: "key".to_owned(),
+            sign_name: "准点".to_owned(),
+        });
+        let phone = Phone::parse("13800000000").unwrap();
+        let long = "一".repeat(MAX_VALUE_CHARS + 1);
+        let variables = [("store", long.as_str()), ("start", "11月25日\n15:01 💆")];
+        let cut = "一".repeat(MAX_VALUE_CHARS);
+        let request = tencent.send(1_700_000_000, [7; 16], &phone, "1", &variables);
+        let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
+        assert_eq!(body["TemplateParamSet"], serde_json::json!([cut, "11月25日15:01"]));
+        let request = aliyun.send(1_700_000_000, [7; 16], &phone, "SMS_1", &variables);
+        let param = serde_json::json!({"store": cut, "start": "11月25日15:01"}).to_string();
+        let param: String = form_urlencoded::byte_serialize(param.as_bytes()).collect();
+        assert!(request.url.contains(&format!("TemplateParam={param}")), "{}", request.url);
+        let sent = Reply { status: 200, body: br#"{"Code":"OK","BizId":"9"}"# };
+        assert_eq!(aliyun.read_send(sent).unwrap().serial_no.as_deref(), Some("9"));
+    }
 
     /// RFC 4231, test cases 1, 2 and 6 (the last has a key longer than the hash's block).
     #[test]

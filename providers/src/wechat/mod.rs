@@ -1,10 +1,11 @@
 //! WeChat's server API for mini programs (`https://api.weixin.qq.com`): who signs in, the app's
-//! access token, the user's phone number, and that what was paid for has been delivered.
+//! access token, the user's phone number, that what was paid for has been delivered, and messages.
 //!
 //! Source: WeChat Open Documentation, mini program server API, calls `code2Session`
 //! (`/sns/jscode2session`), `getStableAccessToken` (`/cgi-bin/stable_token`), `getPhoneNumber`
-//! (`/wxa/business/getuserphonenumber`) and `uploadShippingInfo`
-//! (`/wxa/sec/order/upload_shipping_info`, in `shipping`). All answer failures with status 200 and
+//! (`/wxa/business/getuserphonenumber`), `uploadShippingInfo`
+//! (`/wxa/sec/order/upload_shipping_info`, in `shipping`) and `subscribeMessage.send`
+//! (`/cgi-bin/message/subscribe/send`, in [`subscribe`]). All answer failures with status 200 and
 //! `{"errcode", "errmsg"}`; on success `errcode` is absent or 0. [`WechatError`] has the table.
 //!
 //! The two codes are different: the one of `wx.login` goes to [`MiniProgram::session`], the one
@@ -14,6 +15,7 @@
 
 mod error;
 mod shipping;
+pub mod subscribe;
 #[cfg(test)]
 mod tests;
 

@@ -124,7 +124,7 @@ impl Unsent {
     /// As [`outbound::sms`].
     pub async fn send(self, ctx: &Ctx) -> Answer<()> {
         let template = &ctx.config().sms_code_template;
-        let sent = outbound::sms(ctx, &self.phone, template, &[&self.code]).await;
+        let sent = outbound::sms(ctx, &self.phone, template, &[("code", &self.code)]).await;
         if let Err(problem) = sent {
             let undo = queries::use_up(self.audience, self.phone.as_str(), &self.digest);
             ctx.db()?.batch(vec![undo]).await?;

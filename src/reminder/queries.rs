@@ -1,0 +1,368 @@
+//! The SQL of messages.
+
+use crate::d1::{Statement, precondition};
+use crate::http::fields::Id;
+use crate::reminder::Notice;
+use crate::sql;
+
+/// Consents of one member and template that are kept, at most.
+const MAX_BALANCE: i64 = 100;
+/// How long what became of a message is kept.
+const KEPT_MS: i64 = 180 * 86_400_000;
+/// Rows deleted in one run.
+const EXPIRE_ROWS: i64 = 5_000;
+
+/// Written again only when it was skipped: what is on its way or has gone out is told once.
+macro_rules! once {
+    () => {
+        "ON CONFLICT (subject, kind, recipient, lead_minutes, occasion) DO UPDATE SET
+            state = 'pending', due_at = excluded.due_at, expires_at = excluded.expires_at,
+            reason = NULL, done_at = NULL WHERE state = 'skipped'"
+    };
+}
+
+/// Writes the messages that follow from a change of an order, as its rows are when this statement runs:
+/// it comes last in their batch. `due` is a JSON list of `[kind, "customer" | "technician", lead_minutes,
+/// due_at, expires_at, at_once]`. The customer is told of the first line, each technician who is on the staff of theirs.
+/// With a `status`, only while the order has it.
+#[must_use]
+pub fn follow(order_id: &Id, due: &str, status: Option<&str>, now: i64) -> Statement {
+    sql!(
+        concat!(
+            "WITH line AS (
+                SELECT * FROM order_line WHERE order_id = ?1 AND (status = 'live' OR NOT EXISTS (
+                    SELECT 1 FROM order_line WHERE order_id = ?1 AND status = 'live'))),
+            told AS (
+                SELECT 'customer' AS \"to\", 'customer' AS recipient, id, store_id, service_id,
+                    technician_id, min(start_at) AS start_at FROM line GROUP BY order_id
+                UNION ALL
+                SELECT 'technician', 'technician:' || technician_id, id, store_id, service_id,
+                    technician_id, min(start_at) FROM line
+                WHERE EXISTS (SELECT 1 FROM staff s WHERE s.technician_id = line.technician_id
+                    AND s.status = 'active') GROUP BY technician_id)
+            INSERT INTO reminder (id, kind, recipient, order_id, subject, store_id, service_id,
+                technician_id, start_at, lead_minutes, occasion, due_at, expires_at, at_once, created_at)
+            SELECT lower(hex(randomblob(16))), d.value ->> 0, t.recipient, o.id, t.id, t.store_id,
+                t.service_id, t.technician_id, t.start_at, d.value ->> 2,
+                CASE d.value ->> 2 WHEN 0 THEN o.version ELSE t.start_at END,
+                d.value ->> 3, d.value ->> 4, d.value ->> 5, ?3
+            FROM orders o JOIN told t JOIN json_each(?2) d ON d.value ->> 1 = t.\"to\"
+            WHERE o.id = ?1 AND (?4 IS NULL OR o.status = ?4) ",
+            once!()
+        ),
+        order_id,
+        due,
+        now,
+        status
+    )
+}
+
+/// Tells a technician whom an order's line has left; in the batch of the move, after it.
+#[must_use]
+pub fn left(
+    order_id: &Id,
+    line_id: &Id,
+    technician_id: &Id,
+    start_at: i64,
+    (now, expires_at): (i64, i64),
+) -> Statement {
+    sql!(
+        concat!(
+            "INSERT INTO reminder (id, kind, recipient, order_id, subject, store_id, service_id,
+                technician_id, start_at, occasion, due_at, expires_at, created_at)
+            SELECT lower(hex(randomblob(16))), 'cancelled', 'technician:' || ?3, o.id, l.id, l.store_id,
+                l.service_id, ?3, ?4, o.version, ?5,
+                ?6, ?5
+            FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1 ",
+            once!()
+        ),
+        order_id,
+        line_id,
+        technician_id,
+        start_at,
+        now,
+        expires_at
+    )
+}
+
+/// Writes a message that another part asks for.
+#[must_use]
+pub fn enqueue(notice: &Notice<'_>, now: i64) -> Statement {
+    sql!(
+        concat!(
+            "INSERT INTO reminder (id, kind, recipient, order_id, subject, member_id, store_id,
+                service_id, technician_id, start_at, lead_minutes, occasion, due_at, expires_at,
+                created_at)
+            SELECT lower(hex(randomblob(16))), ?1, 'customer', ?2, ?3, ?4, ?5, ?6, ?7,
+                ?8, ?9, ?10, ?11,
+                ?12, ?13 WHERE true ",
+            once!()
+        ),
+        notice.kind.as_str(),
+        notice.order_id,
+        notice.subject,
+        notice.member_id,
+        notice.store_id,
+        notice.service_id,
+        notice.technician_id,
+        notice.start_at,
+        notice.lead_minutes,
+        notice.occasion,
+        notice.due_at,
+        notice.expires_at,
+        now
+    )
+}
+
+/// What is still to be told of a subject is not told any more.
+#[must_use]
+pub fn withdraw(subject: &str, now: i64) -> Statement {
+    sql!(
+        "UPDATE reminder SET state = 'skipped', reason = 'withdrawn', done_at = ?2
+         WHERE subject = ?1 AND state = 'pending'",
+        subject,
+        now
+    )
+}
+
+/// Messages that are due, with all that decides and says them.
+#[must_use]
+pub fn due(now: i64, limit: u32) -> Statement {
+    sql!(
+        "SELECT json_object('id', r.id, 'kind', r.kind, 'recipient', r.recipient,
+            'order_id', r.order_id, 'start_at', r.start_at, 'due_at', r.due_at,
+            'expires_at', r.expires_at, 'at_once', json(iif(r.at_once, 'true', 'false')),
+            'attempts', r.attempts, 'wechat_refused', json(iif(r.wechat_refused, 'true', 'false')),
+            'superseded', json(iif(EXISTS (SELECT 1 FROM reminder n WHERE n.subject = r.subject
+                AND n.kind IN ('booked', 'changed', 'cancelled') AND n.recipient = r.recipient
+                AND n.lead_minutes = 0 AND n.occasion > r.occasion), 'true', 'false')),
+            'appointment', CASE WHEN o.id IS NOT NULL AND l.id IS NOT NULL THEN json_object(
+                'status', o.status, 'version', o.version, 'line_version', l.version,
+                'live', json(iif(l.status = 'live', 'true', 'false')), 'start_at', l.start_at,
+                'technician_id', l.technician_id) END,
+            'says', json_object('time_zone', s.time_zone, 'store', s.name, 'address', s.address,
+                'phone', s.phone,
+                'service', (SELECT name FROM service WHERE id = r.service_id),
+                'technician', (SELECT name FROM technician WHERE id = r.technician_id),
+                'customer', coalesce(nullif(o.contact_name, ''), m.nickname)),
+            'contact', json_object('member_id', m.id, 'openid', m.openid,
+                'phone', CASE WHEN r.recipient = 'customer'
+                    THEN coalesce(nullif(o.contact_phone, ''), m.phone)
+                    ELSE (SELECT phone FROM staff WHERE technician_id = substr(r.recipient, 12)
+                        AND status = 'active' ORDER BY id LIMIT 1) END,
+                'consents', (SELECT json_group_array(template_id) FROM message_consent
+                    WHERE member_id = m.id AND balance > 0))) AS json
+         FROM reminder r JOIN store s ON s.id = r.store_id
+         LEFT JOIN orders o ON o.id = r.order_id
+         LEFT JOIN order_line l ON l.id = r.subject AND l.order_id = r.order_id
+         LEFT JOIN member m ON m.id = coalesce(o.member_id,
+            (SELECT coalesce(merged_into, id) FROM member WHERE id = r.member_id))
+         WHERE r.state = 'pending' AND r.due_at <= ?1 ORDER BY r.due_at LIMIT ?2",
+        now,
+        limit
+    )
+}
+
+/// Takes a message for sending: whoever else wants it, or any change of its appointment since it was
+/// read (`versions` of order and line), stops the batch as `reminder_pending`.
+#[must_use]
+pub fn claim(id: &Id, versions: Option<(i64, i64)>, channel: &str, now: i64) -> [Statement; 2] {
+    let (order, line) = versions.unzip();
+    [
+        precondition(
+            "reminder_pending",
+            "EXISTS (SELECT 1 FROM reminder r WHERE r.id = ?1 AND r.state = 'pending' AND (?2 IS NULL
+                OR EXISTS (SELECT 1 FROM orders o JOIN order_line l ON l.order_id = o.id
+                    WHERE o.id = r.order_id AND l.id = r.subject AND o.version = ?2
+                    AND l.version = ?3)))",
+            vec![id.into(), order.into(), line.into()],
+        ),
+        sql!(
+            "UPDATE reminder SET state = 'sending', channel = ?2, claimed_at = ?3,
+                attempts = attempts + 1 WHERE id = ?1",
+            id,
+            channel,
+            now
+        ),
+    ]
+}
+
+/// Uses one consent up, in the batch of the claim; raises `message_consent_balance` when there is none.
+#[must_use]
+pub fn use_consent(member_id: &Id, template_id: &str, now: i64) -> [Statement; 2] {
+    [
+        precondition(
+            "message_consent_balance",
+            "EXISTS (SELECT 1 FROM message_consent WHERE member_id = ?1 AND template_id = ?2)",
+            vec![member_id.into(), template_id.into()],
+        ),
+        sql!(
+            "UPDATE message_consent SET balance = balance - 1, updated_at = ?3
+             WHERE member_id = ?1 AND template_id = ?2",
+            member_id,
+            template_id,
+            now
+        ),
+    ]
+}
+
+/// Gives a consent back whose message WeChat has not taken.
+#[must_use]
+pub fn give_consent_back(member_id: &Id, template_id: &str, now: i64) -> Statement {
+    sql!(
+        "UPDATE message_consent SET balance = balance + 1, updated_at = ?3
+         WHERE member_id = ?1 AND template_id = ?2",
+        member_id,
+        template_id,
+        now
+    )
+}
+
+/// WeChat knows of no consent: neither do we.
+#[must_use]
+pub fn void_consents(member_id: &Id, template_id: &str, now: i64) -> Statement {
+    sql!(
+        "UPDATE message_consent SET balance = 0, updated_at = ?3
+         WHERE member_id = ?1 AND template_id = ?2",
+        member_id,
+        template_id,
+        now
+    )
+}
+
+/// Adds a consent each, to a limit. `templates` is a JSON list of ids.
+#[must_use]
+pub fn add_consents(member_id: &Id, templates: &str, now: i64) -> Statement {
+    sql!(
+        "INSERT INTO message_consent (member_id, template_id, balance, updated_at)
+         SELECT ?1, value, 1, ?3 FROM json_each(?2) WHERE true
+         ON CONFLICT (member_id, template_id) DO UPDATE SET
+            balance = min(balance + 1, ?4), updated_at = excluded.updated_at",
+        member_id,
+        templates,
+        now,
+        MAX_BALANCE
+    )
+}
+
+/// A member's consents that are left, by template.
+#[must_use]
+pub fn consents(member_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_group_object(template_id, balance) AS json FROM message_consent
+         WHERE member_id = ?1 AND balance > 0",
+        member_id
+    )
+}
+
+/// A message that was taken for sending has gone out.
+#[must_use]
+pub fn sent(id: &Id, now: i64) -> Statement {
+    sql!(
+        "UPDATE reminder SET state = 'sent', done_at = ?2 WHERE id = ?1 AND state = 'sending'",
+        id,
+        now
+    )
+}
+
+/// A message that was taken for sending ends in another way: `failed`, or `unknown`.
+#[must_use]
+pub fn ended(id: &Id, state: &str, reason: &str, now: i64) -> Statement {
+    sql!(
+        "UPDATE reminder SET state = ?2, reason = ?3, done_at = ?4 WHERE id = ?1 AND state = 'sending'",
+        id,
+        state,
+        reason,
+        now
+    )
+}
+
+/// A message that was taken for sending has certainly not gone out: it waits again until `due_at`, for
+/// SMS when WeChat has refused it.
+#[must_use]
+pub fn put_back(id: &Id, due_at: i64, wechat_refused: bool, reason: &str) -> Statement {
+    sql!(
+        "UPDATE reminder SET state = 'pending', channel = NULL, claimed_at = NULL, due_at = ?2,
+            wechat_refused = max(wechat_refused, ?3), reason = ?4
+         WHERE id = ?1 AND state = 'sending'",
+        id,
+        due_at,
+        wechat_refused,
+        reason
+    )
+}
+
+/// A message that waits is looked at again at `due_at`.
+#[must_use]
+pub fn wait(id: &Id, due_at: i64, attempts: i64) -> Statement {
+    sql!(
+        "UPDATE reminder SET due_at = ?2, attempts = ?3 WHERE id = ?1 AND state = 'pending'",
+        id,
+        due_at,
+        attempts
+    )
+}
+
+/// A message that waits is never sent.
+#[must_use]
+pub fn skip(id: &Id, reason: &str, now: i64) -> Statement {
+    sql!(
+        "UPDATE reminder SET state = 'skipped', reason = ?2, done_at = ?3
+         WHERE id = ?1 AND state = 'pending'",
+        id,
+        reason,
+        now
+    )
+}
+
+/// Of what was taken for sending before `claimed_before` it will never be known whether it went out.
+#[must_use]
+pub fn give_up(claimed_before: i64, now: i64) -> Statement {
+    sql!(
+        "UPDATE reminder SET state = 'unknown', reason = 'interrupted', done_at = ?2
+         WHERE state = 'sending' AND claimed_at < ?1 RETURNING 'true' AS json",
+        claimed_before,
+        now
+    )
+}
+
+/// An order's messages, the earliest due first, one more than `limit`, after one.
+#[must_use]
+pub fn of_order(order_id: &Id, after: Option<(i64, String)>, limit: u32) -> Statement {
+    let (after_due, after_id) = after.unzip();
+    sql!(
+        "SELECT json_object('id', id, 'kind', kind, 'recipient', recipient, 'start_at', start_at,
+            'lead_minutes', lead_minutes, 'due_at', due_at, 'state', state, 'channel', channel,
+            'reason', reason, 'done_at', done_at,
+            'technician_name', (SELECT name FROM technician WHERE id = substr(recipient, 12))) AS json
+         FROM reminder WHERE order_id = ?1
+            AND (?2 IS NULL OR (due_at, id) > (CAST(?2 AS INTEGER), ?3))
+         ORDER BY due_at, id LIMIT ?4",
+        order_id,
+        after_due,
+        after_id,
+        limit + 1
+    )
+}
+
+/// Whose an order is: who may see its messages.
+#[must_use]
+pub fn order_of(order_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_object('store_id', o.store_id, 'technician_id', o.technician_id,
+            'time_zone', s.time_zone) AS json
+         FROM orders o JOIN store s ON s.id = o.store_id WHERE o.id = ?1",
+        order_id
+    )
+}
+
+/// Deletes what nobody asks about any more.
+#[must_use]
+pub fn expire(now: i64) -> Statement {
+    sql!(
+        "DELETE FROM reminder WHERE id IN (SELECT id FROM reminder
+            WHERE state IN ('sent', 'skipped', 'failed', 'unknown') AND due_at < ?1 LIMIT ?2)",
+        now - KEPT_MS,
+        EXPIRE_ROWS
+    )
+}
