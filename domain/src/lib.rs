@@ -9,6 +9,7 @@
 //! - [`working`]: when somebody works (weekly patterns, overrides, time off, holidays);
 //! - [`calendar`]: who has which interval of a calendar (invariants I1 and I2 are decided here);
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
+//! - [`recurrence`]: when the sessions of a service plan are;
 //! - [`pricing`] and [`order`]: what a booking costs and what may become of it;
 //! - [`payment`], [`cancellation`] and [`ledger`]: what evidence of a payment does, what comes back, and
 //!   the accounts that say where the money is (invariants I4 and I5).
@@ -20,5 +21,6 @@ pub mod ledger;
 pub mod order;
 pub mod payment;
 pub mod pricing;
+pub mod recurrence;
 pub mod time;
 pub mod working;

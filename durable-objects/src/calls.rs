@@ -34,6 +34,11 @@ calls! {
     Confirm => "/confirm" => ConfirmReply;
     Release => "/release" => ReleaseReply;
     GiveBack => "/give-back" => ReleaseReply;
+    HoldMany => "/hold/many" => HoldManyReply;
+    CheckMany => "/check/many" => CheckManyReply;
+    ConfirmMany => "/confirm/many" => ConfirmManyReply;
+    ReleaseMany => "/release/many" => ReleaseReply;
+    GiveBackMany => "/give-back/many" => ReleaseReply;
     SetWindows => "/windows/set" => SetWindowsReply;
     Windows => "/windows" => WindowsReply;
     Free => "/free" => FreeReply;
@@ -148,6 +153,87 @@ pub struct ReleaseReply {
     /// The days touched, when anything changed.
     pub days: Vec<ProjectedDay>,
 }
+
+/// Takes several intervals, all or none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HoldMany {
+    /// What to take, at most [`MAX_MANY`]; each with an operation's id of its own.
+    pub specs: Vec<ClaimSpec>,
+    /// Until when, UTC milliseconds.
+    pub expires_at: i64,
+    /// Who asks, as in [`Hold`].
+    pub run: String,
+}
+
+/// The answer to [`HoldMany`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum HoldManyReply {
+    /// The claims that stand, in the order asked for.
+    Held {
+        /// As kept.
+        claims: Vec<Claim>,
+        /// The days touched, as far as they are projected.
+        days: Vec<ProjectedDay>,
+    },
+    /// Nothing changed.
+    Refused(CheckManyReply),
+}
+
+/// Asks what [`HoldMany`] would refuse.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckMany {
+    /// As in [`HoldMany`].
+    pub specs: Vec<ClaimSpec>,
+    /// Until when, UTC milliseconds.
+    pub expires_at: i64,
+}
+
+/// The answer to [`CheckMany`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckManyReply {
+    /// Everything that stands in the way, by its place in `specs`.
+    pub refusals: Vec<(usize, Refusal)>,
+    /// The days around what was refused, in the store that it was asked for: for the nearest free times.
+    pub days: Vec<ProjectedDay>,
+}
+
+/// Makes several holds last, each as [`Confirm`] does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConfirmMany {
+    /// As they were held, at most [`MAX_MANY`].
+    pub specs: Vec<ClaimSpec>,
+    /// Days of the hold's reply that are in D1 by now.
+    pub written: Vec<WrittenDay>,
+}
+
+/// The answer to [`ConfirmMany`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConfirmManyReply {
+    /// What became of each claim, in the order asked for.
+    pub outcomes: Vec<Confirmation>,
+    /// The days touched, when anybody's free time changed.
+    pub days: Vec<ProjectedDay>,
+}
+
+/// Gives several claims back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReleaseMany {
+    /// Which, at most [`MAX_MANY`].
+    pub claim_ids: Vec<String>,
+}
+
+/// Gives several holds back as [`GiveBack`] does: those that no other run of the operation stands on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GiveBackMany {
+    /// Which, at most [`MAX_MANY`].
+    pub claim_ids: Vec<String>,
+    /// The run that is over.
+    pub run: String,
+}
+
+/// Intervals in one call.
+pub const MAX_MANY: usize = 200;
 
 /// One change to the working rules.
 #[derive(Clone, Debug, Serialize, Deserialize)]
