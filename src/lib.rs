@@ -20,6 +20,7 @@ pub mod operations;
 pub mod order;
 pub mod outbox;
 pub mod payment;
+pub mod plan;
 pub mod staff;
 
 pub use zhundian_durable_objects::Calendar;

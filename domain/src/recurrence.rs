@@ -213,6 +213,20 @@ fn time_of_minute(minute: u16) -> NaiveTime {
     NaiveTime::from_num_seconds_from_midnight_opt(seconds, 0).unwrap_or_default()
 }
 
+/// `start` moved by as much as `to` differs from `from` on the clock of `zone`, as a repetition would have it;
+/// `None` beyond the calendar's ends.
+#[must_use]
+pub fn shifted(zone: Tz, start: Tick, from: Tick, to: Tick) -> Option<Tick> {
+    let wall = |tick: Tick| {
+        wall_at(zone, tick.ms()).map(|wall| wall.date.and_time(time_of_minute(wall.minute)))
+    };
+    if start == from {
+        return Some(to);
+    }
+    let by = wall(to)?.signed_duration_since(wall(from)?);
+    start_on(zone, wall(start)?.checked_add_signed(by)?).map(|(tick, _)| tick)
+}
+
 /// The tick at which the clock shows `wall`, or goes on after having skipped it; and what it shows then.
 fn start_on(zone: Tz, wall: NaiveDateTime) -> Option<(Tick, NaiveDateTime)> {
     // No clock skips more than a day.

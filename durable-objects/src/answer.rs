@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use worker::Result;
-use zhundian_domain::calendar::{Calendar as Rules, Change, ClaimSpec, MAX_CAPACITY, Refusal};
+use zhundian_domain::calendar::{Calendar as Rules, Change, ClaimSpec, MAX_CAPACITY};
 use zhundian_domain::time::{DayRange, Interval, UtcDay};
 use zhundian_domain::working::WorkingRules;
 
 use crate::calls::{
     CheckMany, CheckManyReply, Claims, ClaimsReply, Confirm, ConfirmMany, ConfirmManyReply,
-    ConfirmReply, Free, FreeReply, GiveBack, GiveBackMany, HORIZON_DAYS, Hold, HoldMany,
+    ConfirmReply, Free, FreeDays, FreeReply, GiveBack, GiveBackMany, HORIZON_DAYS, Hold, HoldMany,
     HoldManyReply, HoldReply, MAX_CLAIMS, MAX_MANY, ProjectedDay, Release, ReleaseMany,
     ReleaseReply, SetWindows, SetWindowsReply, WindowEdit, Windows, WindowsReply,
 };
@@ -133,7 +133,7 @@ fn load_many(rows: &Rows, specs: &[ClaimSpec]) -> Result<Rules> {
     Ok(Rules { capacity, rules, claims: rows.around_many(&blocks, &ids, &ops)? })
 }
 
-/// Days as they are in the rows by now.
+/// Days of every store as they are in the rows by now.
 fn project_rows(
     rows: &Rows,
     now: i64,
@@ -154,26 +154,6 @@ fn days_of(now: i64, blocks: impl Iterator<Item = Interval>) -> BTreeSet<UtcDay>
     blocks.flat_map(|block| block.days().iter()).filter(|day| *day < horizon).collect()
 }
 
-/// What was refused, with the days around each.
-fn refused(
-    rows: &Rows,
-    now: i64,
-    specs: &[ClaimSpec],
-    refusals: Vec<(usize, Refusal)>,
-) -> Result<CheckManyReply> {
-    let blocks = refusals.iter().filter_map(|(index, _)| specs.get(*index));
-    let days: BTreeSet<UtcDay> = blocks
-        .flat_map(|spec| {
-            let days = spec.block.days();
-            DayRange { from: UtcDay(days.from.0 - 1), until: UtcDay(days.until.0 + 2) }.iter()
-        })
-        .collect();
-    let stores: BTreeSet<&str> = specs.iter().map(|spec| spec.store_id.as_str()).collect();
-    let mut days = project_rows(rows, now, &days, rows.meta()?.version)?;
-    days.retain(|day| stores.contains(day.store_id.as_str()));
-    Ok(CheckManyReply { refusals, days })
-}
-
 pub fn hold_many(rows: &Rows, now: i64, call: HoldMany) -> Result<HoldManyReply> {
     let calendar = load_many(rows, &call.specs)?;
     match calendar.hold_all(now, &call.specs, call.expires_at) {
@@ -190,14 +170,22 @@ pub fn hold_many(rows: &Rows, now: i64, call: HoldMany) -> Result<HoldManyReply>
             let days = project_rows(rows, now, &touched, version)?;
             Ok(HoldManyReply::Held { claims, days })
         }
-        Err(refusals) => refused(rows, now, &call.specs, refusals).map(HoldManyReply::Refused),
+        Err(refusals) => Ok(HoldManyReply::Refused { refusals }),
     }
 }
 
 pub fn check_many(rows: &Rows, now: i64, call: CheckMany) -> Result<CheckManyReply> {
     let calendar = load_many(rows, &call.specs)?;
     let refusals = calendar.hold_all(now, &call.specs, call.expires_at).err().unwrap_or_default();
-    refused(rows, now, &call.specs, refusals)
+    Ok(CheckManyReply { refusals })
+}
+
+pub fn free_days(rows: &Rows, now: i64, call: FreeDays) -> Result<Vec<ProjectedDay>> {
+    bounded(call.days.len())?;
+    let days: BTreeSet<UtcDay> = call.days.into_iter().collect();
+    let mut days = project_rows(rows, now, &days, rows.meta()?.version)?;
+    days.retain(|day| day.store_id == call.store_id);
+    Ok(days)
 }
 
 pub fn confirm_many(rows: &Rows, now: i64, call: ConfirmMany) -> Result<ConfirmManyReply> {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use zhundian_domain::calendar::{Claim, ClaimSpec, Confirmation, Refusal};
+use zhundian_domain::calendar::{Claim, ClaimSpec, Confirmation, Refusal, Refusals};
 use zhundian_domain::time::{DayBits, DayRange, Interval, UtcDay};
 use zhundian_domain::working::{DateOverride, TimeOff, WeeklyPattern, WorkingRules};
 
@@ -37,6 +37,7 @@ calls! {
     HoldMany => "/hold/many" => HoldManyReply;
     CheckMany => "/check/many" => CheckManyReply;
     ConfirmMany => "/confirm/many" => ConfirmManyReply;
+    FreeDays => "/free/days" => Vec<ProjectedDay>;
     ReleaseMany => "/release/many" => ReleaseReply;
     GiveBackMany => "/give-back/many" => ReleaseReply;
     SetWindows => "/windows/set" => SetWindowsReply;
@@ -176,8 +177,11 @@ pub enum HoldManyReply {
         /// The days touched, as far as they are projected.
         days: Vec<ProjectedDay>,
     },
-    /// Nothing changed.
-    Refused(CheckManyReply),
+    /// Nothing changed: everything that stands in the way, by its place in `specs`.
+    Refused {
+        /// At least one.
+        refusals: Refusals,
+    },
 }
 
 /// Asks what [`HoldMany`] would refuse.
@@ -193,9 +197,16 @@ pub struct CheckMany {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CheckManyReply {
     /// Everything that stands in the way, by its place in `specs`.
-    pub refusals: Vec<(usize, Refusal)>,
-    /// The days around what was refused, in the store that it was asked for: for the nearest free times.
-    pub days: Vec<ProjectedDay>,
+    pub refusals: Refusals,
+}
+
+/// Reads the free bits of days of one's choice in one store, projected or not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FreeDays {
+    /// The store.
+    pub store_id: String,
+    /// Which days, at most [`MAX_MANY`].
+    pub days: Vec<UtcDay>,
 }
 
 /// Makes several holds last, each as [`Confirm`] does.
@@ -232,8 +243,8 @@ pub struct GiveBackMany {
     pub run: String,
 }
 
-/// Intervals in one call.
-pub const MAX_MANY: usize = 200;
+/// Intervals, claims or days in one call.
+pub const MAX_MANY: usize = 400;
 
 /// One change to the working rules.
 #[derive(Clone, Debug, Serialize, Deserialize)]

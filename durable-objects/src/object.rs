@@ -11,8 +11,8 @@ use zhundian_domain::time::{DAY_MS, UtcDay};
 
 use crate::answer;
 use crate::calls::{
-    CalendarCall, CheckMany, Claims, Confirm, ConfirmMany, Free, GiveBack, GiveBackMany, Hold,
-    HoldMany, Release, ReleaseMany, SetWindows, Windows, WrittenDay,
+    CalendarCall, CheckMany, Claims, Confirm, ConfirmMany, Free, FreeDays, GiveBack, GiveBackMany,
+    Hold, HoldMany, Release, ReleaseMany, SetWindows, Windows, WrittenDay,
 };
 use crate::store::{self, Rows};
 use crate::{projection, storage};
@@ -101,6 +101,7 @@ impl Calendar {
             HoldMany::PATH => self.call(body, now, answer::hold_many),
             CheckMany::PATH => self.call(body, now, answer::check_many),
             ConfirmMany::PATH => self.call(body, now, answer::confirm_many),
+            FreeDays::PATH => self.call(body, now, answer::free_days),
             ReleaseMany::PATH => self.call(body, now, answer::release_many),
             GiveBackMany::PATH => self.call(body, now, answer::give_back_many),
             SetWindows::PATH => self.call(body, now, answer::set_windows),

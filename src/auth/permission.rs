@@ -26,6 +26,7 @@ permissions! {
     BookingReadOwn = "booking.read_own": "See one's own appointments.";
     BookingRead = "booking.read": "See a store's appointments and orders.";
     BookingWrite = "booking.write": "Book, move and cancel for customers.";
+    BookingPlan = "booking.plan": "Make and change service plans.";
     CalendarBlockOwn = "calendar.block_own": "Block one's own time.";
     CalendarBlock = "calendar.block": "Block any technician's time.";
     MemberRead = "member.read": "Find members.";
@@ -38,6 +39,7 @@ permissions! {
     PaymentTake = "payment.take": "Take what is due at the counter.";
     PaymentRefund = "payment.refund": "Give money back.";
     PaymentReconcile = "payment.reconcile": "See and resolve differences, retry what was given up.";
+    SettingsWrite = "settings.write": "Turn the merchant's features on and off.";
     OperationsRead = "operations.read": "See jobs, the outbox and drift.";
 }
 

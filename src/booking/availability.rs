@@ -10,6 +10,7 @@ use zhundian_domain::time::{Bits, TICK_MINUTES, Tick, dates_interval, wall_at};
 
 use crate::booking::offer::{Row, days_around};
 use crate::booking::queries::{self, Asked};
+use crate::catalog::Mode;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Query;
 use crate::http::fields::{At, Date, Id, Int};
@@ -80,6 +81,9 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
     };
     let row: Option<Row> = ctx.db()?.first(queries::offer(&asked, from, until, false)).await?;
     let offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
+    if offer.service.modes.contains(&Mode::Plan) {
+        return Err(Problem::from(Code::ModeNotOffered).at("service_id"));
+    }
     if wanted.technician_id.is_some() && offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }

@@ -183,11 +183,13 @@ struct Wish {
 
 /// For whom.
 #[derive(Default, Deserialize)]
-struct Customer {
+pub struct Customer {
     #[serde(skip)]
     member_id: Option<Id>,
-    name: String,
-    phone: String,
+    /// Their name, as far as known.
+    pub name: String,
+    /// Their phone, as far as known.
+    pub phone: String,
 }
 
 async fn book(
@@ -266,6 +268,10 @@ pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
 
 fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
     offer.require_open()?;
+    // A service of mode plan is booked by making a plan, and in no other way.
+    if offer.service.modes.contains(&Mode::Plan) {
+        return Err(Problem::from(Code::ModeNotOffered).at("service_id"));
+    }
     // The other modes are booked in other ways; staff may book any service for a customer.
     let direct = wish.mode == Mode::Direct && offer.service.modes.contains(&Mode::Direct);
     if !by_staff && !direct {

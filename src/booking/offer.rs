@@ -197,6 +197,19 @@ impl Offer {
         self.service.max_per_day.is_some_and(|most| taken.unwrap_or(0) >= most)
     }
 
+    /// Whether a date has room for so many more appointments of the service, by its most per day.
+    #[must_use]
+    pub fn has_room(&self, date: NaiveDate, more: i64) -> bool {
+        let taken = self.service.taken.as_ref().and_then(|taken| taken.get(&date)).copied();
+        self.service.max_per_day.is_none_or(|most| taken.unwrap_or(0) + more <= most)
+    }
+
+    /// Whether the store is closed on a date, by holiday or by its hours.
+    #[must_use]
+    pub fn is_closed(&self, date: NaiveDate) -> bool {
+        self.store.holidays.contains(&date) || self.store.hours.on(date).is_empty()
+    }
+
     /// The start as a tick of the grid, checked against notice, horizon and hours; and its date.
     ///
     /// # Errors

@@ -114,6 +114,13 @@ pub fn pending_claims(calendar: &str) -> Statement {
             UNION SELECT payload ->> '$.spec.replaces' FROM outbox
                 WHERE dead = 0 AND topic = 'confirm' AND payload ->> 'calendar' = ?1
                 AND payload ->> '$.spec.replaces' IS NOT NULL
+            UNION SELECT value ->> '$[1].id' FROM outbox, json_each(payload, '$.claims')
+                WHERE dead = 0 AND topic = 'confirm_many' AND payload ->> 'calendar' = ?1
+            UNION SELECT value ->> '$[1].replaces' FROM outbox, json_each(payload, '$.claims')
+                WHERE dead = 0 AND topic = 'confirm_many' AND payload ->> 'calendar' = ?1
+                AND value ->> '$[1].replaces' IS NOT NULL
+            UNION SELECT value FROM outbox, json_each(payload, '$.claim_ids')
+                WHERE dead = 0 AND topic = 'release_many' AND payload ->> 'calendar' = ?1
             UNION SELECT payload ->> 'claim_id' FROM outbox
                 WHERE dead = 0 AND topic = 'release' AND payload ->> 'calendar' = ?1)",
         calendar

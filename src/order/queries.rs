@@ -10,7 +10,8 @@ use crate::sql;
 
 /// One order as [`super::view::Row`] reads it; `o` is the order.
 const VIEW: &str =
-    "json_object('id', o.id, 'status', o.status, 'mode', o.mode, 'payment', o.payment,
+    "json_object('id', o.id, 'status', o.status, 'mode', CASE WHEN o.mode = 'plan' AND NOT EXISTS (SELECT 1 FROM feature WHERE plans = 1)
+        THEN 'direct' ELSE o.mode END, 'payment', o.payment,
     'total_fen', o.total_fen, 'due_fen', o.due_fen, 'price', json(o.price_parts),
     'hold_expires_at', o.hold_expires_at, 'cancellation', json(o.cancellation),
     'paid_fen', coalesce((SELECT balance_fen FROM account WHERE id = 'order:' || o.id), 0),
