@@ -17,7 +17,7 @@ CREATE TABLE plan (
   service_id TEXT NOT NULL REFERENCES service (id),
   -- As they were chosen; a session may have moved to another technician since.
   technician_id TEXT NOT NULL REFERENCES technician (id),
-  resource_id TEXT,
+  room_id TEXT REFERENCES resource (id),
   -- How it was asked for: {"rhythm": "weekly", "starts": [instant, …], "times": n, "until": date, "on_closed": "move"}
   repetition TEXT NOT NULL CONSTRAINT plan_repetition CHECK (json_valid(repetition)),
   -- The member's count card that gives a use for each session.

@@ -26,6 +26,18 @@ pub fn technician(id: &Id) -> String {
     format!("technician:{id}")
 }
 
+/// The name of a room's or a piece of equipment's calendar.
+#[must_use]
+pub fn room(id: &Id) -> String {
+    format!("room:{id}")
+}
+
+/// The name of the calendar of how much a store has room for.
+#[must_use]
+pub fn store(id: &Id) -> String {
+    format!("store:{id}")
+}
+
 /// A statement that writes projected days of a calendar to `calendar_day`.
 ///
 /// # Errors

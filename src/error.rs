@@ -107,6 +107,8 @@ codes! {
     UnknownStore = "unknown_store", UNPROCESSABLE_ENTITY, "没有这家门店,或已停用", "There is no such store, or it is retired.";
     UnknownService = "unknown_service", UNPROCESSABLE_ENTITY, "没有这个服务,或已停用", "There is no such service, or it is retired.";
     UnknownTechnician = "unknown_technician", UNPROCESSABLE_ENTITY, "没有这位技师,或已停用", "There is no such technician, or they are retired.";
+    UnknownResource = "unknown_resource", UNPROCESSABLE_ENTITY, "没有这个房间或设备,或已停用", "There is no such room or equipment, or it is retired.";
+    FieldFixed = "field_fixed", CONFLICT, "保存后不能再改", "It cannot be changed once saved.";
     UnknownMember = "unknown_member", UNPROCESSABLE_ENTITY, "没有这位会员", "There is no such member.";
     UnknownPhoto = "unknown_photo", UNPROCESSABLE_ENTITY, "没有这张照片,请先上传", "There is no such photo; upload it first.";
     TierNotLater = "tier_not_later", UNPROCESSABLE_ENTITY, "每一档的时限都要比前一档更靠近开始", "Each tier must end closer to the start than the one before.";
@@ -296,6 +298,7 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("stores_exist", Code::UnknownStore),
     ("technicians_exist", Code::UnknownTechnician),
     ("photos_exist", Code::UnknownPhoto),
+    ("resources_exist", Code::UnknownResource),
 ];
 
 impl From<DbError> for Problem {

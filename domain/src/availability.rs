@@ -25,6 +25,18 @@ pub struct Shape {
     pub before: i64,
     /// Taken after it.
     pub after: i64,
+    /// The part of the service in which the treatment works by itself.
+    pub processing: Option<Processing>,
+}
+
+/// Time within a service in which its technician is free for somebody else; the room is not. Ticks from
+/// the start of the service on; it begins after the start and ends before the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Processing {
+    /// When it begins.
+    pub from: i64,
+    /// When it ends.
+    pub until: i64,
 }
 
 impl Shape {
@@ -35,7 +47,20 @@ impl Shape {
             service: ticks_of_minutes(service),
             before: ticks_of_minutes(before),
             after: ticks_of_minutes(after),
+            processing: None,
         }
+    }
+
+    /// The same with time in which the treatment works by itself, in minutes from the start on, rounded
+    /// inwards to the grid. Nothing changes when nothing remains of it, or nothing of the service beside it.
+    #[must_use]
+    pub const fn with_processing(mut self, after_minutes: i64, minutes: i64) -> Self {
+        let from = ticks_of_minutes(after_minutes);
+        let until = (after_minutes + minutes).div_euclid(TICK_MINUTES);
+        if 0 < from && from < until && until < self.service {
+            self.processing = Some(Processing { from, until });
+        }
+        self
     }
 
     /// Ticks in the block.
@@ -58,9 +83,41 @@ impl Shape {
     /// Starts whose whole block is free.
     #[must_use]
     pub fn starts(self, free: &Bits) -> Bits {
-        let block = usize::try_from(self.block_ticks()).unwrap_or(usize::MAX);
-        free.runs(block).delayed(self.before)
+        free.runs(length(self.block_ticks())).delayed(self.before)
     }
+
+    /// What a technician's calendar gives of an appointment that starts at `start`: service time and
+    /// block, twice when there is processing time between; none for a service of no length.
+    #[must_use]
+    pub fn attended(self, start: Tick) -> Vec<(Interval, Interval)> {
+        let Some((service, block)) = self.at(start) else { return Vec::new() };
+        let Some(Processing { from, until }) = self.processing else {
+            return vec![(service, block)];
+        };
+        let cut = |from, until, block_from, block_until| {
+            Some((Interval::new(from, until)?, Interval::new(block_from, block_until)?))
+        };
+        let (leaves, returns) = (start.plus(from), start.plus(until));
+        let parts = [
+            cut(service.start, leaves, block.start, leaves),
+            cut(returns, service.end, returns, block.end),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+
+    /// Starts at which a technician with this free time can attend.
+    #[must_use]
+    pub fn attended_starts(self, free: &Bits) -> Bits {
+        let Some(Processing { from, until }) = self.processing else { return self.starts(free) };
+        let mut blocks = free.runs(length(self.before + from));
+        let returns = free.runs(length(self.service + self.after - until));
+        blocks.and(&returns.shifted_down(length(self.before + until)));
+        blocks.delayed(self.before)
+    }
+}
+
+fn length(ticks: i64) -> usize {
+    usize::try_from(ticks).unwrap_or(usize::MAX)
 }
 
 /// When a store is open: hours of each weekday, but not on holidays.

@@ -285,7 +285,8 @@ impl Bits {
     }
 
     /// The bits moved `by` ticks towards the past (the bit of tick `t` becomes that of `t + by`).
-    fn shifted_down(&self, by: usize) -> Self {
+    #[must_use]
+    pub fn shifted_down(&self, by: usize) -> Self {
         let (whole, rest) = (by / WORD_BITS, by % WORD_BITS);
         let word = |index: usize| self.words.get(index).copied().unwrap_or(0);
         let words = (0..self.words.len())

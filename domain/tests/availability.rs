@@ -52,6 +52,7 @@ proptest! {
         capacity in 1_u16..3,
         holiday: bool,
         early in 0_i64..3000,
+        processing in prop::option::of((0_i64..200, 0_i64..200)),
     ) {
         let start = date_start(zone, date).unwrap();
         let now = start.ms() - early * 60_000 - 7;
@@ -77,7 +78,12 @@ proptest! {
         let hours = week(&hours);
         let holidays: Vec<NaiveDate> = holiday.then(|| date + Days::new(1)).into_iter().collect();
         let offer = Offer {
-            shape: Shape::of_minutes(service, before, after),
+            shape: match processing {
+                Some((after_minutes, minutes)) => {
+                    Shape::of_minutes(service, before, after).with_processing(after_minutes, minutes)
+                }
+                None => Shape::of_minutes(service, before, after),
+            },
             notice: Notice { min_minutes, max_days_ahead },
             opening: Opening { zone, hours: &hours, holidays: &holidays },
         };
@@ -85,17 +91,26 @@ proptest! {
         let days = range.days();
         let days = DayRange { from: UtcDay(days.from.0 - 1), until: UtcDay(days.until.0 + 1) };
         let free = calendar.free(now, "s", days).unwrap();
-        let starts = offer.shape.starts(&free);
+        let starts = offer.shape.attended_starts(&free);
         let allowed = offer.allowed(now, range);
         for step in 0..range.ticks() {
             let tick = range.start.plus(step);
             let offered = allowed.get(tick) && starts.get(tick);
+            let parts = offer.shape.attended(tick);
+            let (first, last) = (parts.first().unwrap(), parts.last().unwrap());
             let (service, block) = offer.shape.at(tick).unwrap();
-            let spec = ClaimSpec {
-                id: "new".into(), op: "new".into(), store_id: "s".into(), kind: ClaimKind::Appointment,
-                service, block, quantity: 1, replaces: None,
-            };
-            let accepted = offer.check(now, tick).is_ok() && calendar.hold(now, &spec, now + 1).is_ok();
+            prop_assert_eq!((first.0.start, last.0.end), (service.start, service.end));
+            prop_assert_eq!((first.1.start, last.1.end), (block.start, block.end));
+            let mut calendar = calendar.clone();
+            let held = parts.iter().enumerate().all(|(part, (service, block))| {
+                let id = format!("new{part}");
+                let spec = ClaimSpec {
+                    op: id.clone(), id, store_id: "s".into(), kind: ClaimKind::Appointment,
+                    service: *service, block: *block, quantity: 1, replaces: None,
+                };
+                calendar.hold(now, &spec, now + 1).map(|(_, changes)| calendar.apply(&changes)).is_ok()
+            });
+            let accepted = offer.check(now, tick).is_ok() && held;
             prop_assert_eq!(offered, accepted, "{:?} at {:?}", tick, now);
         }
     }

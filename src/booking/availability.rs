@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::time::{Bits, TICK_MINUTES, Tick, dates_interval, wall_at};
 
-use crate::booking::offer::{Row, days_around};
+use crate::booking::offer::{Known, Row, days_around};
 use crate::booking::queries::{self, Asked};
 use crate::catalog::Mode;
 use crate::error::{Answer, Code, Problem};
@@ -94,11 +94,13 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
     if !offer.is_open() {
         allowed = Bits::none(range);
     }
-    let (shape, around) = (offer.shape(), days_around(range));
+    let around = days_around(range);
+    let known = Known { store_id: &offer.store.id, fresh: &[] };
+    offer.keep_with_resources(&mut allowed, around, known);
     let starts: Vec<(&Id, Bits)> = offer
         .technicians
         .iter()
-        .map(|technician| (technician.id(), shape.starts(&technician.free(around))))
+        .map(|technician| (technician.id(), offer.starts(technician, around, known)))
         .collect();
     let text = write(zone, from, days, &allowed, &starts);
     Ok(respond::json_bytes(http::StatusCode::OK, text.into_bytes()))

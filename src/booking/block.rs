@@ -96,7 +96,7 @@ pub(crate) async fn block_time(
         replaces: None,
     };
     let calendar = calendars::technician(&technician_id);
-    let held = match claim::hold(&ctx, &calendar, &spec).await? {
+    let held = match claim::hold(&ctx, &calendar, &spec, claim::HOLD_MS).await? {
         Holding::Held(held) => held,
         Holding::Refused(Refusal::Taken, _) => {
             return Err(Problem::from(Code::SlotTaken).at("start_at"));
@@ -116,14 +116,7 @@ pub(crate) async fn block_time(
         reason: reason.as_str().to_owned(),
     };
     let response = serde_json::to_string(&view).map_err(Problem::internal)?;
-    let written = held.days.iter().map(Into::into).collect();
-    let message = Message::Confirm {
-        calendar: calendar.clone(),
-        spec: spec.clone(),
-        written,
-        order_id: None,
-        paid: false,
-    };
+    let message = Message::Confirm { claims: vec![held.claimed()], order_id: None, paid: false };
     let row = outbox::Row::new(&ctx, message)?;
     let statements = vec![queries::insert_block(
         &spec.id,
@@ -135,7 +128,7 @@ pub(crate) async fn block_time(
         ctx.now,
     )];
     let commit = Commit { statements, rows: vec![row], status: StatusCode::CREATED, response };
-    claim::commit(&ctx, &operator, held, commit).await
+    claim::commit(&ctx, &operator, vec![held], commit).await
 }
 
 /// Unblock time

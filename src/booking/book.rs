@@ -3,7 +3,8 @@
 //! The customer waits for two D1 batches and one call of a calendar object:
 //!
 //! 1. **read** (D1): the caller, an answer already stored under the key, the offer;
-//! 2. **hold** (calendar): the object decides; a refusal answers 409 with alternatives;
+//! 2. **hold** (calendar): the object decides; a refusal answers 409 with alternatives. A service that
+//!    takes a room as well, or a store that has room for so many, is one call more for each;
 //! 3. **commit** (D1): the order, its line and event, the stored answer, the projection, the outbox's
 //!    `confirm`; and the preconditions under which all that may stand.
 //!
@@ -17,16 +18,15 @@ use chrono::NaiveDate;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use zhundian_domain::calendar::{ClaimKind, ClaimSpec, ClaimState, Refusal};
+use zhundian_domain::calendar::{ClaimSpec, ClaimState, Refusal};
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::pricing::DepositRule;
-use zhundian_domain::time::{Tick, date_at};
-use zhundian_durable_objects::calls::ProjectedDay;
+use zhundian_domain::time::{Interval, Tick, date_at};
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
-use crate::booking::claim::{self, Commit, Held, Holding, Operator};
-use crate::booking::offer::{Offer, Row, Technician};
+use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Taken, Terms};
+use crate::booking::offer::{Offer, Row, Technician, days_around};
 use crate::booking::queries::{self, Asked};
 use crate::calendars;
 use crate::catalog::{Mode, Place};
@@ -37,10 +37,6 @@ use crate::http::fields::{Id, Instant, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
 use crate::order;
 use crate::outbox::{self, Message};
-
-/// Technicians asked at most when any may do it: enough to get past some who were booked a moment
-/// ago, few enough to answer quickly when all are.
-const MAX_TRIES: usize = 5;
 
 /// How it is paid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
@@ -233,19 +229,25 @@ async fn book(
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
-    let (held, index) = match hold_one(ctx, &offer, &operator, start, date, &wish).await? {
-        Ok(held) => held,
-        Err(refused) => return Err(refused.problem(ctx, &offer, start, date, by_staff)),
+    let op = operator.op();
+    let needs = needs(&offer, &op, start, date, wish.technician_id.is_some())?;
+    let hold_ms = match wish.payment {
+        Payment::Online => ctx.config().hold_minutes * 60_000,
+        Payment::AtStore => claim::HOLD_MS,
     };
-    let technician =
-        offer.technicians.get(index).ok_or_else(|| Problem::internal("no technician"))?;
+    let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms };
+    let taken = match claim::hold_all(ctx, terms, &needs).await? {
+        Ok(taken) => taken,
+        Err(not_held) => return Err(refusal(ctx, &offer, &not_held, (start, date), by_staff)),
+    };
+    let technician = offer.attending(&taken.own()?.calendar)?;
 
     // 3. Commit.
     let made = Made {
         ctx,
         offer: &offer,
         technician,
-        held: &held,
+        taken: &taken,
         date,
         payment: wish.payment,
         actor: &actor,
@@ -253,7 +255,7 @@ async fn book(
         note: &note,
     };
     let commit = made.commit()?;
-    claim::commit(ctx, &operator, held, commit).await
+    claim::commit(ctx, &operator, taken.into_held(), commit).await
 }
 
 /// The dates that a booking at `start` looks at: a day before, for the caps and alternatives, and two
@@ -295,91 +297,66 @@ fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<
     Ok(())
 }
 
-/// Why nobody could be held.
-struct NotHeld {
-    refusal: Refusal,
-    fresh: Vec<(Id, Vec<ProjectedDay>)>,
-}
-
-impl NotHeld {
-    fn problem(
-        &self,
-        ctx: &Ctx,
-        offer: &Offer,
-        start: Tick,
-        date: NaiveDate,
-        by_staff: bool,
-    ) -> Problem {
-        let code = match self.refusal {
-            Refusal::Taken | Refusal::Released => Code::SlotTaken,
-            Refusal::OutsideWorkingTime => Code::OutsideHours,
-            Refusal::Malformed => return Problem::internal("a hold of ours was malformed"),
-        };
-        let code = if offer.is_full(date) { Code::DailyLimitReached } else { code };
-        let alternatives = claim::alternatives(ctx, offer, start, by_staff, &self.fresh);
-        Problem::from(code).at("start_at").and("alternatives", alternatives)
-    }
-}
-
-/// Holds the start with the technician asked for, or with the one who is free and has least to do that
-/// day. Answers the hold and the technician's place in the offer.
-async fn hold_one(
+/// The answer to an operation that could not have what it needs.
+#[must_use]
+pub fn refusal(
     ctx: &Ctx,
     offer: &Offer,
-    operator: &Operator,
-    start: Tick,
-    date: NaiveDate,
-    wish: &Wish,
-) -> Answer<Result<(Held, usize), NotHeld>> {
-    let named = wish.technician_id.is_some();
-    let hold_ms = match wish.payment {
-        Payment::Online => ctx.config().hold_minutes * 60_000,
-        Payment::AtStore => claim::HOLD_MS,
+    not_held: &NotHeld,
+    (start, date): (Tick, NaiveDate),
+    by_staff: bool,
+) -> Problem {
+    let code = match not_held.refusal {
+        Refusal::Taken | Refusal::Released => Code::SlotTaken,
+        Refusal::OutsideWorkingTime => Code::OutsideHours,
+        Refusal::Malformed => return Problem::internal("a hold of ours was malformed"),
     };
+    let code = if offer.is_full(date) { Code::DailyLimitReached } else { code };
+    let alternatives = claim::alternatives(ctx, offer, start, by_staff, &not_held.fresh);
+    Problem::from(code).at("start_at").and("alternatives", alternatives)
+}
+
+/// What a start needs: the technician asked for, or the one who is free and has least to do that day; and
+/// one calendar of each pool.
+fn needs(offer: &Offer, op: &str, start: Tick, date: NaiveDate, named: bool) -> Answer<Vec<Need>> {
+    let shape = offer.shape();
     let (service, block) =
-        offer.shape().at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
-    let op = operator.op();
-    let around = crate::booking::offer::days_around(block);
+        shape.at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
+    let around = days_around(block);
     let mut order: Vec<_> = offer
         .technicians
         .iter()
-        .enumerate()
-        .map(|(index, one)| {
-            let free = offer.shape().starts(&one.free(around)).get(start);
+        .map(|one| {
+            let free = shape.attended_starts(&one.free(around)).get(start);
             // Who comes first among equals differs from one operation to the next, so that many
             // customers at once do not all ask the same technician.
-            (!free, one.load(date), turn(&op, one.id()), index)
+            (!free, one.load(date), turn(op, one.id()), one.id())
         })
         .collect();
     order.sort_unstable();
     // The projection may be a moment old: when it knows of nobody free, somebody is asked all the same.
     let free = order.iter().filter(|(busy, ..)| !busy).count();
-    let tries = if named { 1 } else { free.clamp(1, MAX_TRIES) };
-    let mut not_held = NotHeld { refusal: Refusal::OutsideWorkingTime, fresh: Vec::new() };
-    for (_, _, _, index) in order.into_iter().take(tries) {
-        let Some(technician) = offer.technicians.get(index) else { continue };
-        let spec = ClaimSpec {
-            id: ctx.new_id()?.to_string(),
-            op: op.clone(),
-            store_id: offer.store.id.to_string(),
-            kind: ClaimKind::Appointment,
-            service,
-            block,
-            quantity: 1,
-            replaces: None,
-        };
-        let calendar = calendars::technician(technician.id());
-        match claim::hold_for(ctx, &calendar, &spec, hold_ms).await? {
-            Holding::Held(held) => return Ok(Ok((held, index))),
-            Holding::Refused(refusal, days) => {
-                if refusal != Refusal::OutsideWorkingTime {
-                    not_held.refusal = refusal;
-                }
-                not_held.fresh.push((technician.id().clone(), days));
-            }
-        }
-    }
-    Ok(Err(not_held))
+    let technicians = order.into_iter().map(|(.., id)| calendars::technician(id)).collect();
+    let mut technician = Need::of(technicians, shape.attended(start));
+    technician.tries = if named { 1 } else { free };
+    let mut needs = vec![technician];
+    needs.extend(pool_needs(offer, start, (service, block)));
+    Ok(needs)
+}
+
+/// One calendar of each pool, for a service at `start`.
+pub fn pool_needs(
+    offer: &Offer,
+    start: Tick,
+    (service, block): (Interval, Interval),
+) -> impl Iterator<Item = Need> {
+    let around = days_around(block);
+    offer.pools.iter().map(move |pool| {
+        let (calendars, free) = pool.by_freedom(offer.shape(), start, around);
+        let mut need = Need::of(calendars, vec![(service, block)]);
+        need.tries = free;
+        need
+    })
 }
 
 fn turn(op: &str, technician: &Id) -> u64 {
@@ -394,7 +371,7 @@ struct Made<'a> {
     ctx: &'a Ctx,
     offer: &'a Offer,
     technician: &'a Technician,
-    held: &'a Held,
+    taken: &'a Taken,
     date: NaiveDate,
     payment: Payment,
     actor: &'a order::Actor,
@@ -404,8 +381,9 @@ struct Made<'a> {
 
 impl Made<'_> {
     fn commit(&self) -> Answer<Commit> {
-        let Self { ctx, offer, technician, held, date, .. } = *self;
-        let spec = &held.claim.spec;
+        let Self { ctx, offer, technician, taken, date, .. } = *self;
+        let own = &taken.own()?.claim;
+        let spec = &own.spec;
         let price = offer.price(technician);
         let parts = serde_json::to_string(&price.parts).map_err(Problem::internal)?;
         let tiers = offer.service.cancellation();
@@ -415,7 +393,7 @@ impl Made<'_> {
         let status = apply(Status::Created, Event::Placed { due_fen }).map_err(order::refused)?;
         let waits = status == Status::PendingPayment;
         // A retry that finds the hold of an earlier run must not promise more time than it has.
-        let hold_expires_at = match held.claim.state {
+        let hold_expires_at = match own.state {
             ClaimState::Held { expires_at } => expires_at,
             _ => ctx.now,
         };
@@ -445,7 +423,7 @@ impl Made<'_> {
             &line,
             &spec.id,
             offer,
-            &technician.1,
+            (&technician.1, taken.resources(offer)),
             price.parts,
             &tiers,
         );
@@ -454,20 +432,15 @@ impl Made<'_> {
         // What is to be paid first is confirmed when it is.
         let mut rows = Vec::new();
         if !waits {
-            let confirm = Message::Confirm {
-                calendar: held.calendar.clone(),
-                spec: spec.clone(),
-                written: held.days.iter().map(Into::into).collect(),
-                order_id: Some(order_id.clone()),
-                paid: false,
-            };
+            let order_id = Some(order_id.clone());
+            let confirm = Message::Confirm { claims: taken.claims(), order_id, paid: false };
             rows.push(outbox::Row::new(ctx, confirm)?);
         }
         let [insert_order, insert_line] = queries::insert_order(&order, &line, &spec.id);
         let detail =
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
         let event_id = ctx.new_id()?;
-        let statements = vec![
+        let mut statements = vec![
             queries::appointment_stands(
                 &line,
                 &spec.id,
@@ -480,6 +453,7 @@ impl Made<'_> {
                 &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
         ];
+        statements.extend(taken.insert_besides(&order_id, &spec.id, line.store_id)?);
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
     }
 }
@@ -503,13 +477,16 @@ pub fn line<'a>(
     date: NaiveDate,
 ) -> queries::Line<'a> {
     let start_at = spec.service.start.ms();
+    // With processing time the claim ends before the service does.
+    let end =
+        offer.shape().at(spec.service.start).map_or(spec.service.end, |(service, _)| service.end);
     queries::Line {
         service_id: &offer.service.id,
         store_id: &offer.store.id,
         technician_id,
         claim_id: &spec.id,
         start_at,
-        end_at: spec.service.end.ms(),
+        end_at: end.ms(),
         block_start: spec.block.start.ms(),
         block_end: spec.block.end.ms(),
         date: date_at(offer.store.time_zone, start_at).unwrap_or(date),

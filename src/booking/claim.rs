@@ -1,4 +1,9 @@
-//! What booking, moving and blocking have in common: one operation, its hold, its stored answer.
+//! What booking, moving and blocking have in common: one operation, its holds, its stored answer.
+//!
+//! An operation may need several calendars: the technician's, a room's, the store's. They are held one
+//! after the other in the order of their names ([`hold_all`]), so that of many who want the same ones
+//! somebody gets them all; whoever is refused one gives the others back. What is committed on them is
+//! committed on all.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -6,11 +11,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use zhundian_domain::availability::nearest;
-use zhundian_domain::calendar::{Claim, ClaimSpec, Refusal};
+use zhundian_domain::calendar::{Claim, ClaimKind, ClaimSpec, ClaimState, Refusal};
 use zhundian_domain::time::{Interval, Tick};
 use zhundian_durable_objects::calls::{GiveBack, Hold, HoldReply, ProjectedDay};
 
-use crate::booking::offer::{Offer, Technician, days_around};
+use crate::booking::offer::{Known, Offer, days_around};
 use crate::booking::queries;
 use crate::calendars;
 use crate::d1::{DbError, Rows, Statement};
@@ -18,6 +23,7 @@ use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Operation, hex};
 use crate::http::fields::{At, Id};
 use crate::http::{Ctx, respond};
+use crate::order;
 use crate::outbox;
 
 /// How long a hold waits for the order's commit and the outbox's confirm when nothing is due now: several
@@ -25,6 +31,9 @@ use crate::outbox;
 pub const HOLD_MS: i64 = 5 * 60_000;
 /// How long before a hold's end an order may still be committed on it.
 const COMMIT_MARGIN_MS: i64 = 60_000;
+/// Calendars asked at most when several would do: enough to get past some that were taken a moment ago,
+/// few enough to answer quickly when all are.
+const MAX_TRIES: usize = 5;
 /// Alternatives in a `slot_taken` answer.
 pub const MAX_ALTERNATIVES: usize = 5;
 
@@ -127,29 +136,16 @@ pub enum Holding {
     Refused(Refusal, Vec<ProjectedDay>),
 }
 
-/// Asks a calendar for a hold.
+/// Asks a calendar for a hold of so many milliseconds.
 ///
 /// # Errors
 /// 503 when it does not answer.
-pub async fn hold(ctx: &Ctx, calendar: &str, spec: &ClaimSpec) -> Answer<Holding> {
-    hold_for(ctx, calendar, spec, HOLD_MS).await
-}
-
-/// As [`hold`], for so many milliseconds.
-///
-/// # Errors
-/// As [`hold`].
-pub async fn hold_for(
-    ctx: &Ctx,
-    calendar: &str,
-    spec: &ClaimSpec,
-    hold_ms: i64,
-) -> Answer<Holding> {
+pub async fn hold(ctx: &Ctx, calendar: &str, spec: &ClaimSpec, hold_ms: i64) -> Answer<Holding> {
     let call =
         Hold { spec: spec.clone(), expires_at: ctx.now + hold_ms, run: ctx.request_id.clone() };
     Ok(match ctx.calendars().call(calendar, &call).await? {
         HoldReply::Held { claim, days } => {
-            if let zhundian_domain::calendar::ClaimState::Held { expires_at } = claim.state
+            if let ClaimState::Held { expires_at } = claim.state
                 && crate::http::context::now_ms() > expires_at - COMMIT_MARGIN_MS
             {
                 return Err(Problem::unavailable("the hold is about to end"));
@@ -160,11 +156,213 @@ pub async fn hold_for(
     })
 }
 
-/// What an operation commits on its hold.
+/// Time that an operation needs in one calendar, of several that would do.
+#[derive(Debug)]
+pub struct Need {
+    /// The calendars that would do, the best first.
+    pub calendars: Vec<String>,
+    /// Of how many of them it makes sense to ask, at least 1.
+    pub tries: usize,
+    /// Service time and block of each claim in it.
+    pub parts: Vec<(Interval, Interval)>,
+    /// Units of capacity.
+    pub quantity: u16,
+    /// The calendar and the claims that it takes the place of, when an appointment is moved.
+    pub replaces: Option<(String, Vec<String>)>,
+}
+
+impl Need {
+    /// One claim in any of these calendars.
+    #[must_use]
+    pub fn of(calendars: Vec<String>, parts: Vec<(Interval, Interval)>) -> Self {
+        Self { tries: calendars.len(), calendars, parts, quantity: 1, replaces: None }
+    }
+
+    fn spec(
+        &self,
+        calendar: &str,
+        part: usize,
+        (op, store_id): (String, &Id),
+        id: &Id,
+    ) -> Option<ClaimSpec> {
+        let (service, block) = self.parts.get(part).copied()?;
+        let replaced = self.replaces.as_ref().filter(|(of, _)| of == calendar);
+        Some(ClaimSpec {
+            id: id.to_string(),
+            op,
+            store_id: store_id.to_string(),
+            kind: ClaimKind::Appointment,
+            service,
+            block,
+            quantity: self.quantity,
+            replaces: replaced.and_then(|(_, claims)| claims.get(part).cloned()),
+        })
+    }
+}
+
+/// What every hold of an operation has in common.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    /// The operation's id.
+    pub op: &'a str,
+    /// The store.
+    pub store_id: &'a Id,
+    /// For how many milliseconds.
+    pub hold_ms: i64,
+}
+
+/// What a line of an order has got: for each need its holds. The first of the first is the line's own, in
+/// its technician's calendar.
+pub struct Taken(Vec<Vec<Held>>);
+
+impl Taken {
+    /// The line's own.
+    ///
+    /// # Errors
+    /// None in practice: a line needs its technician.
+    pub fn own(&self) -> Answer<&Held> {
+        self.0.first().and_then(|parts| parts.first()).ok_or_else(|| Problem::internal("no hold"))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Held> {
+        self.0.iter().flatten()
+    }
+
+    /// What their confirm asks for.
+    #[must_use]
+    pub fn claims(&self) -> Vec<outbox::Claimed> {
+        self.all().map(Held::claimed).collect()
+    }
+
+    /// The statements that write the claims besides the line's own; none when there are none.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn insert_besides(
+        &self,
+        order_id: &Id,
+        line_id: &str,
+        store_id: &Id,
+    ) -> Answer<Vec<Statement>> {
+        let rows: Vec<_> = self.all().skip(1).map(Held::row).collect();
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let json = serde_json::to_string(&rows).map_err(Problem::internal)?;
+        Ok(queries::insert_line_claims(order_id, line_id, store_id, &json).into())
+    }
+
+    /// The rooms and equipment among it.
+    #[must_use]
+    pub fn resources(&self, offer: &Offer) -> Vec<order::view::Resource> {
+        self.all().filter_map(|held| offer.resource(&held.calendar)).collect()
+    }
+
+    /// The holds, to be committed on.
+    #[must_use]
+    pub fn into_held(self) -> Vec<Held> {
+        self.0.into_iter().flatten().collect()
+    }
+}
+
+impl Held {
+    /// What its confirm asks for.
+    #[must_use]
+    pub fn claimed(&self) -> outbox::Claimed {
+        outbox::Claimed {
+            calendar: self.calendar.clone(),
+            spec: self.claim.spec.clone(),
+            written: self.days.iter().map(Into::into).collect(),
+        }
+    }
+
+    fn row(&self) -> (&str, &str, i64, i64, i64, i64, u16) {
+        let spec = &self.claim.spec;
+        let (service, block) = (spec.service, spec.block);
+        (
+            &spec.id,
+            &self.calendar,
+            service.start.ms(),
+            service.end.ms(),
+            block.start.ms(),
+            block.end.ms(),
+            spec.quantity,
+        )
+    }
+}
+
+/// Why an operation could not have what it needs.
+pub struct NotHeld {
+    /// Why.
+    pub refusal: Refusal,
+    /// The days of the calendars that were asked, as they are.
+    pub fresh: Vec<(String, Vec<ProjectedDay>)>,
+}
+
+/// Holds what a line needs, all or nothing. A retry of the operation finds the holds of an earlier run.
+///
+/// # Errors
+/// 503 when a calendar does not answer; what was got by then expires by itself.
+pub async fn hold_all(
+    ctx: &Ctx,
+    terms: Terms<'_>,
+    needs: &[Need],
+) -> Answer<Result<Taken, NotHeld>> {
+    let mut order: Vec<usize> = (0..needs.len()).collect();
+    order.sort_by_key(|index| needs.get(*index).and_then(|need| need.calendars.first()));
+    let mut held: Vec<Vec<Held>> = needs.iter().map(|_| Vec::new()).collect();
+    let mut not_held = NotHeld { refusal: Refusal::OutsideWorkingTime, fresh: Vec::new() };
+    for index in order {
+        let (Some(need), Some(slot)) = (needs.get(index), held.get_mut(index)) else { continue };
+        let Some(parts) = hold_any(ctx, terms, index, need, &mut not_held).await? else {
+            give_back_all(ctx, held.into_iter().flatten().collect()).await;
+            return Ok(Err(not_held));
+        };
+        *slot = parts;
+    }
+    Ok(Ok(Taken(held)))
+}
+
+/// Holds every part of a need in one of its calendars.
+async fn hold_any(
+    ctx: &Ctx,
+    terms: Terms<'_>,
+    index: usize,
+    need: &Need,
+    not_held: &mut NotHeld,
+) -> Answer<Option<Vec<Held>>> {
+    for calendar in need.calendars.iter().take(need.tries.clamp(1, MAX_TRIES)) {
+        let mut got = Vec::new();
+        let refused = loop {
+            // A calendar tells the operation's claims in it apart by this.
+            let op = match (index, got.len()) {
+                (0, 0) => terms.op.to_owned(),
+                (index, part) => format!("{}-{index}-{part}", terms.op),
+            };
+            let id = ctx.new_id()?;
+            let Some(spec) = need.spec(calendar, got.len(), (op, terms.store_id), &id) else {
+                break None;
+            };
+            match hold(ctx, calendar, &spec, terms.hold_ms).await? {
+                Holding::Held(held) => got.push(held),
+                Holding::Refused(refusal, days) => break Some((refusal, days)),
+            }
+        };
+        let Some((refusal, days)) = refused else { return Ok(Some(got)) };
+        give_back_all(ctx, got).await;
+        if refusal != Refusal::OutsideWorkingTime {
+            not_held.refusal = refusal;
+        }
+        not_held.fresh.push((calendar.clone(), days));
+    }
+    Ok(None)
+}
+
+/// What an operation commits on its holds.
 pub struct Commit {
     /// The effect, with the preconditions under which it may stand.
     pub statements: Vec<Statement>,
-    /// What must still happen, the hold's confirm among it.
+    /// What must still happen, the holds' confirm among it.
     pub rows: Vec<outbox::Row>,
     /// The answer's status.
     pub status: StatusCode,
@@ -176,12 +374,12 @@ pub struct Commit {
 /// run of the same operation has won when its answer is stored already; then that is the answer.
 ///
 /// # Errors
-/// The constraint that raised, and the hold is given back; 503 when the outcome is unknown, and the hold
-/// is left alone, because what it is for may stand.
+/// The constraint that raised, and the holds are given back; 503 when the outcome is unknown, and they
+/// are left alone, because what they are for may stand.
 pub async fn commit(
     ctx: &Ctx,
     operator: &Operator,
-    held: Held,
+    held: Vec<Held>,
     commit: Commit,
 ) -> Answer<Response> {
     let Commit { statements: effect, rows, status, response } = commit;
@@ -190,7 +388,9 @@ pub async fn commit(
     for row in &rows {
         statements.push(row.insert(ctx)?);
     }
-    statements.push(calendars::write_days(&held.calendar, &held.days)?);
+    for one in &held {
+        statements.push(calendars::write_days(&one.calendar, &one.days)?);
+    }
     match ctx.db()?.batch(statements).await {
         Ok(_) => {
             outbox::deliver_soon(ctx, rows).await;
@@ -198,14 +398,20 @@ pub async fn commit(
         }
         Err(error) if error.is_constraint("idempotency_actor") => {
             let answer = operator.replay_now(ctx).await?;
-            give_back(ctx, held).await;
+            give_back_all(ctx, held).await;
             Ok(answer)
         }
         Err(DbError::Unavailable(cause)) => Err(Problem::unavailable(cause)),
         Err(error) => {
-            give_back(ctx, held).await;
+            give_back_all(ctx, held).await;
             Err(error.into())
         }
+    }
+}
+
+async fn give_back_all(ctx: &Ctx, held: Vec<Held>) {
+    for one in held {
+        give_back(ctx, one).await;
     }
 }
 
@@ -247,6 +453,48 @@ async fn give_back(ctx: &Ctx, held: Held) {
     .await;
 }
 
+/// A claim of an order's line, as D1 keeps it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Kept(
+    /// Its id.
+    pub String,
+    /// The calendar.
+    pub String,
+    String,
+    i64,
+    i64,
+    i64,
+    i64,
+    u16,
+);
+
+impl Kept {
+    /// The claim as it is to be confirmed, with this id or its own, by the operation `op`.
+    ///
+    /// # Errors
+    /// A row that does not fit.
+    pub fn spec(&self, id: Option<&str>, op: &str) -> Answer<ClaimSpec> {
+        let Self(own, _, store_id, start, end, block_start, block_end, quantity) = self;
+        let interval =
+            |start: i64, end: i64| Interval::new(Tick::from_ms(start)?, Tick::from_ms(end)?);
+        let id = id.unwrap_or(own);
+        // A claim may be of a part of the service alone.
+        let (service, block) = interval(*start.max(block_start), *end.min(block_end))
+            .zip(interval(*block_start, *block_end))
+            .ok_or_else(|| Problem::internal(format!("claim {own}: no interval")))?;
+        Ok(ClaimSpec {
+            id: id.to_owned(),
+            op: format!("{op}-{id}"),
+            store_id: store_id.clone(),
+            kind: ClaimKind::Appointment,
+            service,
+            block,
+            quantity: *quantity,
+            replaces: None,
+        })
+    }
+}
+
 /// The starts nearest to `start` that are free by what is known: the projection, corrected by what the
 /// calendars asked have just answered.
 #[must_use]
@@ -255,26 +503,19 @@ pub fn alternatives(
     offer: &Offer,
     start: Tick,
     by_staff: bool,
-    fresh: &[(Id, Vec<ProjectedDay>)],
+    fresh: &[(String, Vec<ProjectedDay>)],
 ) -> serde_json::Value {
     const LOOK_TICKS: i64 = 2 * zhundian_domain::time::TICKS_PER_DAY;
     let zone = offer.store.time_zone;
     let Some(range) = Interval::new(start.plus(-LOOK_TICKS / 2), start.plus(LOOK_TICKS)) else {
         return serde_json::Value::Array(Vec::new());
     };
-    let allowed = offer.allowed(ctx.now, range, by_staff);
     let around = days_around(range);
-    let free = |technician: &Technician| {
-        let mut bits = technician.free(around);
-        let known = fresh.iter().filter(|(id, _)| id == technician.id());
-        for day in
-            known.flat_map(|(_, days)| days).filter(|day| day.store_id == offer.store.id.as_str())
-        {
-            bits.put_day(day.day, &day.free);
-        }
-        offer.shape().starts(&bits)
-    };
-    let starts: Vec<_> = offer.technicians.iter().map(|one| (one.id(), free(one))).collect();
+    let known = Known { store_id: &offer.store.id, fresh };
+    let mut allowed = offer.allowed(ctx.now, range, by_staff);
+    offer.keep_with_resources(&mut allowed, around, known);
+    let starts: Vec<_> =
+        offer.technicians.iter().map(|one| (one.id(), offer.starts(one, around, known))).collect();
     let some = allowed.ones().filter(|tick| starts.iter().any(|(_, bits)| bits.get(*tick)));
     nearest(some, start, MAX_ALTERNATIVES)
         .into_iter()

@@ -12,10 +12,13 @@ use zhundian_domain::time::{
     Bits, DayBits, DayRange, Interval, LocalInstant, Tick, UtcDay, date_at, local_instant, wall_at,
 };
 use zhundian_domain::working::Week;
+use zhundian_durable_objects::calls::ProjectedDay;
 
+use crate::calendars;
 use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
 use crate::http::fields::{Id, Instant};
+use crate::order::view::Resource;
 
 /// The row that [`super::queries::offer`] answers.
 #[derive(Debug, Deserialize)]
@@ -24,6 +27,69 @@ pub struct Row {
     store: Option<Store>,
     offered: bool,
     technicians: Option<Vec<Technician>>,
+    besides: Option<Besides>,
+}
+
+/// What a service takes besides a technician's time.
+#[derive(Debug, Deserialize)]
+struct Besides {
+    /// Minutes after the start, and how many, in which the treatment works by itself.
+    processing: Option<(i64, i64)>,
+    /// How many kinds of rooms and equipment.
+    resources: usize,
+    /// Each calendar that would do, with the number of what it would do for; -1 is the store's capacity.
+    calendars: Option<Vec<BesidesRow>>,
+}
+
+/// Of what, the calendar, what it is called, its free bits.
+type BesidesRow = (i64, String, String, Option<String>);
+
+/// The calendars of which one is taken with the technician's.
+#[derive(Debug, Default)]
+pub struct Pool(Vec<PoolCalendar>);
+
+/// A room, a piece of equipment, or how much the store has room for.
+#[derive(Debug)]
+pub struct PoolCalendar {
+    /// Its calendar's name.
+    pub calendar: String,
+    /// What it is called.
+    pub name: String,
+    free: Option<String>,
+}
+
+/// What calendars have said of their days a moment ago, later than the projection.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The store whose days are meant.
+    pub store_id: &'a Id,
+    /// By calendar.
+    pub fresh: &'a [(String, Vec<ProjectedDay>)],
+}
+
+impl Known<'_> {
+    fn correct(self, bits: &mut Bits, calendar: &str) {
+        let days = self.fresh.iter().filter(|(of, _)| of == calendar).flat_map(|(_, days)| days);
+        for day in days.filter(|day| day.store_id == self.store_id.as_str()) {
+            bits.put_day(day.day, &day.free);
+        }
+    }
+}
+
+/// Free ticks over `days`, of day numbers and bits without separators: five digits until the year 2243,
+/// then 72 digits.
+fn free_bits(text: Option<&str>, days: Interval) -> Bits {
+    const HEX: usize = 72;
+    let mut bits = Bits::none(days);
+    let mut rest = text.unwrap_or_default();
+    while let Some((day, after)) = rest.split_at_checked(5) {
+        let Some((hex, after)) = after.split_at_checked(HEX) else { break };
+        if let (Ok(day), Some(free)) = (day.parse(), DayBits::from_hex(hex)) {
+            bits.put_day(UtcDay(day), &free);
+        }
+        rest = after;
+    }
+    bits
 }
 
 /// A service as booking needs it.
@@ -105,18 +171,7 @@ impl Technician {
     /// Free ticks as the projection has them, over `days`.
     #[must_use]
     pub fn free(&self, days: Interval) -> Bits {
-        const HEX: usize = 72;
-        let mut bits = Bits::none(days);
-        // Day numbers and bits without separators: five digits until the year 2243, then 72 digits.
-        let mut rest = self.3.as_deref().unwrap_or_default();
-        while let Some((day, after)) = rest.split_at_checked(5) {
-            let Some((hex, after)) = after.split_at_checked(HEX) else { break };
-            if let (Ok(day), Some(free)) = (day.parse(), DayBits::from_hex(hex)) {
-                bits.put_day(UtcDay(day), &free);
-            }
-            rest = after;
-        }
-        bits
+        free_bits(self.3.as_deref(), days)
     }
 }
 
@@ -129,6 +184,9 @@ pub struct Offer {
     pub store: Store,
     /// Who can do it; the one asked for, or none of them when they cannot.
     pub technicians: Vec<Technician>,
+    /// What is taken besides, one calendar of each.
+    pub pools: Vec<Pool>,
+    processing: Option<(i64, i64)>,
 }
 
 impl Row {
@@ -143,7 +201,51 @@ impl Row {
         if !self.offered {
             return Err(Problem::from(Code::ServiceNotOffered).at("service_id"));
         }
-        Ok(Offer { service, store, technicians: self.technicians.unwrap_or_default() })
+        let (processing, pools) = self.besides.map_or((None, Vec::new()), Besides::into_pools);
+        let technicians = self.technicians.unwrap_or_default();
+        Ok(Offer { service, store, technicians, pools, processing })
+    }
+}
+
+impl Besides {
+    fn into_pools(self) -> (Option<(i64, i64)>, Vec<Pool>) {
+        let mut pools: Vec<Pool> = (0..self.resources).map(|_| Pool::default()).collect();
+        let mut store = Pool::default();
+        for (of, calendar, name, free) in self.calendars.unwrap_or_default() {
+            let pool = usize::try_from(of).ok().and_then(|of| pools.get_mut(of));
+            pool.unwrap_or(&mut store).0.push(PoolCalendar { calendar, name, free });
+        }
+        pools.extend(Some(store).filter(|store| !store.0.is_empty()));
+        (self.processing, pools)
+    }
+}
+
+impl Pool {
+    /// The calendars, those first that are free for `start` by what is known; and how many are.
+    #[must_use]
+    pub fn by_freedom(&self, shape: Shape, start: Tick, around: Interval) -> (Vec<String>, usize) {
+        let is_free = |one: &&PoolCalendar| shape.starts(&one.free(around)).get(start);
+        let (mut free, taken): (Vec<_>, Vec<_>) = self.0.iter().partition(is_free);
+        let count = free.len();
+        free.extend(taken);
+        (free.into_iter().map(|one| one.calendar.clone()).collect(), count)
+    }
+
+    /// Every calendar of the pool.
+    pub fn calendars(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|one| one.calendar.as_str())
+    }
+
+    /// What a calendar of the pool is called.
+    #[must_use]
+    pub fn name(&self, calendar: &str) -> Option<&str> {
+        self.0.iter().find(|one| one.calendar == calendar).map(|one| one.name.as_str())
+    }
+}
+
+impl PoolCalendar {
+    fn free(&self, days: Interval) -> Bits {
+        free_bits(self.free.as_deref(), days)
     }
 }
 
@@ -152,11 +254,61 @@ impl Offer {
     #[must_use]
     pub const fn shape(&self) -> Shape {
         let service = &self.service;
-        Shape::of_minutes(
+        let shape = Shape::of_minutes(
             service.duration_minutes,
             service.buffer_before_minutes,
             service.buffer_after_minutes,
-        )
+        );
+        match self.processing {
+            Some((after_minutes, minutes)) => shape.with_processing(after_minutes, minutes),
+            None => shape,
+        }
+    }
+
+    /// The technician whose calendar it is.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn attending(&self, calendar: &str) -> Answer<&Technician> {
+        let mut all = self.technicians.iter();
+        all.find(|one| calendars::technician(one.id()) == calendar)
+            .ok_or_else(|| Problem::internal("no technician"))
+    }
+
+    /// The room or equipment that a calendar is of.
+    #[must_use]
+    pub fn resource(&self, calendar: &str) -> Option<Resource> {
+        let id = calendar.strip_prefix("room:")?.parse().ok()?;
+        let name = self.pools.iter().find_map(|pool| pool.name(calendar))?;
+        Some(Resource { id, name: name.to_owned() })
+    }
+
+    /// Starts at which a technician is free, over `around`, by what is known.
+    #[must_use]
+    pub fn starts(&self, technician: &Technician, around: Interval, known: Known) -> Bits {
+        let mut free = technician.free(around);
+        known.correct(&mut free, &calendars::technician(technician.id()));
+        self.shape().attended_starts(&free)
+    }
+
+    /// Keeps of `allowed` the starts at which one calendar of every pool is free.
+    pub fn keep_with_resources(&self, allowed: &mut Bits, around: Interval, known: Known) {
+        for pool in &self.pools {
+            let starts: Vec<Bits> = pool
+                .0
+                .iter()
+                .map(|one| {
+                    let mut free = one.free(around);
+                    known.correct(&mut free, &one.calendar);
+                    self.shape().starts(&free)
+                })
+                .collect();
+            let taken: Vec<Tick> =
+                allowed.ones().filter(|tick| !starts.iter().any(|bits| bits.get(*tick))).collect();
+            for tick in taken {
+                allowed.set(tick, false);
+            }
+        }
     }
 
     /// The rule that decides starts. Staff book a customer who stands before them: no notice for them.

@@ -91,7 +91,22 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
                 FROM technician_store ts JOIN technician t ON t.id = ts.technician_id
                 JOIN service s ON s.id = asked.service_id
                 WHERE ts.store_id = asked.store_id AND t.status = 'active'
-                AND (asked.technician_id IS NULL OR t.id = asked.technician_id) AND {ELIGIBLE})
+                AND (asked.technician_id IS NULL OR t.id = asked.technician_id) AND {ELIGIBLE}),
+            'besides', (SELECT json_object('resources', json_array_length(s.resources),
+                'processing', CASE WHEN s.processing_minutes IS NULL THEN NULL
+                    ELSE json_array(s.processing_after_minutes, s.processing_minutes) END,
+                'calendars', (SELECT json_group_array(json_array(need, c.calendar, c.name,
+                        (SELECT group_concat(day || free, '') FROM calendar_day
+                            WHERE store_id = p.id AND calendar = c.calendar
+                            AND day BETWEEN ?6 AND ?7)))
+                    FROM (SELECT n.key AS need, 'room:' || r.id AS calendar, r.name
+                        FROM json_each(s.resources) n JOIN resource r ON r.store_id = p.id
+                        AND r.type = n.value ->> 'type' AND r.status = 'active'
+                        AND r.id = coalesce(n.value ->> 'resource_id', r.id)
+                        UNION ALL SELECT -1, 'store:' || p.id, p.name WHERE p.capacity IS NOT NULL) c))
+                FROM service s JOIN store p ON p.id = asked.store_id
+                WHERE s.id = asked.service_id AND (s.resources <> '[]' OR p.capacity IS NOT NULL
+                    OR s.processing_minutes IS NOT NULL))
          ) AS json FROM asked"
     );
     Statement::new(
@@ -279,10 +294,46 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
     ]
 }
 
+/// Writes the claims of a line besides its first: `[[claim, calendar, start, end, block start, block end,
+/// quantity], …]`; raises `resources_exist` when a room has been retired.
+#[must_use]
+pub fn insert_line_claims(
+    order_id: &Id,
+    line_id: &str,
+    store_id: &Id,
+    claims: &str,
+) -> [Statement; 2] {
+    let in_use = crate::d1::precondition(
+        "resources_exist",
+        "NOT EXISTS (SELECT 1 FROM json_each(?1) WHERE substr(value ->> 1, 1, 5) = 'room:'
+            AND NOT EXISTS (SELECT 1 FROM resource WHERE id = substr(value ->> 1, 6)
+                AND status = 'active'))",
+        vec![claims.into()],
+    );
+    let insert = sql!(
+        "INSERT INTO line_claim (claim_id, line_id, order_id, store_id, calendar, start_at, end_at,
+            block_start, block_end, quantity, status)
+         SELECT value ->> 0, ?2, ?1, ?3, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+            value ->> 6, 'live' FROM json_each(?4)",
+        order_id,
+        line_id,
+        store_id,
+        claims
+    );
+    [in_use, insert]
+}
+
+/// Forgets the claims of a line besides its first, to make room for others.
+#[must_use]
+pub fn delete_line_claims(line_id: &Id) -> Statement {
+    sql!("DELETE FROM line_claim WHERE line_id = ?1", line_id)
+}
+
 /// Moves a line, if the order is confirmed and at the version that was read (raises `order_version`).
 #[must_use]
-pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64) -> [Statement; 3] {
+pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64) -> [Statement; 4] {
     [
+        delete_line_claims(line_id),
         crate::d1::precondition(
             "order_version",
             "SELECT 1 FROM orders WHERE id = ?1 AND version = ?2 AND status = 'confirmed'",
@@ -380,8 +431,9 @@ pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
     sql!(
         "SELECT json_object('member_id', o.member_id, 'store_id', o.store_id, 'status', o.status,
             'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
-            'technician_id', l.technician_id, 'claim_id', l.claim_id, 'start_at', l.start_at,
-            'quantity', 1) AS json
+            'technician_id', l.technician_id, 'start_at', l.start_at,
+            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
+                SELECT calendar, claim_id FROM claim WHERE line_id = l.id ORDER BY block_start))) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",
         order_id,
         line_id

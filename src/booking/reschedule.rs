@@ -8,14 +8,15 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use zhundian_domain::calendar::{ClaimKind, ClaimSpec, Refusal};
+use zhundian_domain::calendar::Refusal;
 use zhundian_domain::order::{Event, Status, apply};
+use zhundian_domain::time::Tick;
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
-use crate::booking::book::{OrderAnswer, dates_around, line};
-use crate::booking::claim::{self, Commit, Holding, Operator};
-use crate::booking::offer::Row;
+use crate::booking::book::{self, OrderAnswer, dates_around, line};
+use crate::booking::claim::{self, Commit, Need, Operator, Terms};
+use crate::booking::offer::{Offer, Row};
 use crate::booking::queries::{self, Asked};
 use crate::calendars;
 use crate::error::{Answer, Code, Problem};
@@ -92,9 +93,9 @@ struct ToMove {
     version: i64,
     change_notice_minutes: i64,
     technician_id: Id,
-    claim_id: String,
     start_at: i64,
-    quantity: u16,
+    /// Calendar and id of each, the line's own first in its calendar.
+    claims: Vec<(String, String)>,
 }
 
 async fn reschedule(
@@ -161,58 +162,34 @@ async fn reschedule(
         return claim::commit_nothing(ctx, &operator, StatusCode::OK, response).await;
     }
 
-    let (service, block) =
-        offer.shape().at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
-    let spec = ClaimSpec {
-        id: ctx.new_id()?.to_string(),
-        op: operator.op(),
-        store_id: offer.store.id.to_string(),
-        kind: ClaimKind::Appointment,
-        service,
-        block,
-        quantity: known.quantity,
-        replaces: same_technician.then(|| known.claim_id.clone()),
-    };
-    let calendar = calendars::technician(technician.id());
-    let held = match claim::hold(ctx, &calendar, &spec).await? {
-        Holding::Held(held) => held,
-        Holding::Refused(refusal, days) => {
-            let code = match refusal {
-                Refusal::Taken => Code::SlotTaken,
-                Refusal::OutsideWorkingTime => Code::OutsideHours,
-                // What it should replace is gone: somebody else has moved or cancelled it.
-                Refusal::Released => return Err(Code::OrderChanged.into()),
-                Refusal::Malformed => {
-                    return Err(Problem::internal("a hold of ours was malformed"));
-                }
-            };
-            let fresh = [(technician.id().clone(), days)];
-            let alternatives = claim::alternatives(ctx, &offer, start, by_staff, &fresh);
-            return Err(Problem::from(code).at("start_at").and("alternatives", alternatives));
+    let op = operator.op();
+    let needs = needs(&offer, &known, technician.id(), start)?;
+    let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms: claim::HOLD_MS };
+    let taken = match claim::hold_all(ctx, terms, &needs).await? {
+        Ok(taken) => taken,
+        // What it should replace is gone: somebody else has moved or cancelled it.
+        Err(not_held) if not_held.refusal == Refusal::Released => {
+            return Err(Code::OrderChanged.into());
+        }
+        Err(not_held) => {
+            return Err(book::refusal(ctx, &offer, &not_held, (start, date), by_staff));
         }
     };
 
-    let spec = held.claim.spec.clone();
+    let spec = taken.own()?.claim.spec.clone();
     let to = line(&offer, technician.id(), &spec, date);
-    let mut rows = vec![outbox::Row::new(
-        ctx,
-        Message::Confirm {
-            calendar: calendar.clone(),
-            spec: spec.clone(),
-            written: held.days.iter().map(Into::into).collect(),
-            order_id: Some(order_id.clone()),
-            paid: false,
-        },
-    )?];
-    // The confirm releases the claim that its own replaces. A hold of an earlier run of this operation
+    let claims = taken.claims();
+    // The confirm releases the claims that its own replace. A hold of an earlier run of this operation
     // may replace one that the order has left since.
-    if spec.replaces.as_ref() != Some(&known.claim_id) {
-        let old = calendars::technician(&known.technician_id);
-        let release = Message::Release { calendar: old, claim_id: known.claim_id.clone() };
-        rows.push(outbox::Row::new(ctx, release)?);
-    }
+    let replaced: Vec<_> = claims.iter().filter_map(|one| one.spec.replaces.clone()).collect();
+    let left = known.claims.iter().filter(|(_, id)| !replaced.contains(id)).cloned().collect();
+    let order = Some(order_id.clone());
+    let confirm = Message::Confirm { claims, order_id: order, paid: false };
+    let mut rows = vec![outbox::Row::new(ctx, confirm)?];
+    rows.extend(outbox::releases(ctx, left)?);
     let mut view = order::detail_view(ctx, order_id).await?;
-    view.moved(&wish.line_id, &to, &technician.1, offer.store.time_zone);
+    let resources = taken.resources(&offer);
+    view.moved(&wish.line_id, &to, &technician.1, &resources, offer.store.time_zone);
     let response = text(view)?;
     let detail = serde_json::json!({
         "from": known.start_at, "from_technician_id": known.technician_id,
@@ -225,11 +202,35 @@ async fn reschedule(
         None,
     )];
     statements.extend(queries::move_line(order_id, known.version, &wish.line_id, &to, ctx.now));
+    statements.extend(taken.insert_besides(order_id, wish.line_id.as_str(), to.store_id)?);
     let event_id = ctx.new_id()?;
     statements
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));
     let commit = Commit { statements, rows, status: StatusCode::OK, response };
-    claim::commit(ctx, &operator, held, commit).await
+    claim::commit(ctx, &operator, taken.into_held(), commit).await
+}
+
+/// What the new time needs, in place of what the line has in the same calendars.
+fn needs(offer: &Offer, known: &ToMove, technician_id: &Id, start: Tick) -> Answer<Vec<Need>> {
+    let shape = offer.shape();
+    let intervals = shape.at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
+    let technician = Need::of(vec![calendars::technician(technician_id)], shape.attended(start));
+    let mut needs = vec![technician];
+    needs.extend(book::pool_needs(offer, start, intervals));
+    for need in &mut needs {
+        // The room that it has now, first: it counts as taken by itself.
+        let own = |calendar: &String| known.claims.iter().any(|(of, _)| of == calendar);
+        if let Some(at) = need.calendars.iter().position(own) {
+            let calendar = need.calendars.remove(at);
+            need.calendars.insert(0, calendar);
+            need.tries += 1;
+        }
+        if let Some(calendar) = need.calendars.first() {
+            let of = known.claims.iter().filter(|(of, _)| of == calendar);
+            need.replaces = Some((calendar.clone(), of.map(|(_, id)| id.clone()).collect()));
+        }
+    }
+    Ok(needs)
 }
 
 fn text(order: order::view::Order) -> Answer<String> {

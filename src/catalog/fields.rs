@@ -78,6 +78,12 @@ impl<T: ToSchema, const MAX: usize, const MIN: usize> ToSchema for Set<T, MAX, M
 pub struct GridMinutes<const MIN: i64, const MAX: i64>(Int<MIN, MAX>);
 
 impl<const MIN: i64, const MAX: i64> GridMinutes<MIN, MAX> {
+    /// How many.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0.get()
+    }
+
     /// A constant of the range.
     #[must_use]
     pub const fn of<const VALUE: i64>() -> Self {

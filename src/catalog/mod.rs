@@ -1,4 +1,4 @@
-//! What can be booked, where and with whom: stores, services, technicians, working time, photos.
+//! What can be booked, where and with whom: stores, services, technicians, rooms, working time, photos.
 //!
 //! Touches the catalog's tables, the R2 bucket of photos, and through [`windows`] the technicians'
 //! calendar objects; of orders it only reads what stands in the way of a change. D1 decides all of it
@@ -15,6 +15,7 @@ mod near;
 pub mod photos;
 mod queries;
 mod record;
+mod resources;
 mod services;
 mod stores;
 mod technicians;
@@ -54,6 +55,11 @@ pub fn routes() -> Routes {
         .staff(CatalogWrite, routes!(technicians::create))
         .staff(CatalogWrite, routes!(technicians::change))
         .staff(CatalogWrite, routes!(technicians::retire))
+        .staff(CatalogRead, routes!(resources::admin_list))
+        .staff(CatalogRead, routes!(resources::admin_get))
+        .staff(CatalogWrite, routes!(resources::create))
+        .staff(CatalogWrite, routes!(resources::change))
+        .staff(CatalogWrite, routes!(resources::retire))
         .staff(ScheduleWrite, routes!(windows::get))
         .staff(ScheduleWrite, routes!(windows::set_weekly, windows::remove_weekly))
         .staff(ScheduleWrite, routes!(windows::set_date, windows::remove_date))

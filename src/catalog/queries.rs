@@ -39,14 +39,17 @@ fn shown(service: &str) -> String {
 const STORE: &str = "json_object('id', r.id, 'name', r.name, 'address', r.address,
     'latitude', r.latitude, 'longitude', r.longitude, 'phone', r.phone, 'time_zone', r.time_zone,
     'hours', json(r.hours), 'introduction', r.introduction, 'photos', json(r.photos),
-    'cancellation', json(r.cancellation), 'status', r.status, 'version', r.version)";
+    'cancellation', json(r.cancellation), 'capacity', r.capacity, 'status', r.status,
+    'version', r.version)";
 
 const SERVICE: &str = "json_patch(json_object('id', r.id, 'category', r.category, 'name', r.name,
     'description', r.description, 'steps', json(r.steps), 'photos', json(r.photos),
     'duration_minutes', r.duration_minutes, 'buffer_before_minutes', r.buffer_before_minutes,
     'buffer_after_minutes', r.buffer_after_minutes, 'price_fen', r.price_fen,
     'level_prices', json(r.level_prices), 'deposit', json(r.deposit), 'max_per_day', r.max_per_day,
-    'cancellation', json(r.cancellation)),
+    'cancellation', json(r.cancellation), 'resources', json(r.resources),
+    'processing', CASE WHEN r.processing_minutes IS NOT NULL THEN json_object(
+      'after_minutes', r.processing_after_minutes, 'minutes', r.processing_minutes) END),
   json_object('places', json(r.places), 'modes', json(r.modes),
     'min_notice_minutes', r.min_notice_minutes, 'max_days_ahead', r.max_days_ahead,
     'change_notice_minutes', r.change_notice_minutes, 'status', r.status, 'version', r.version,
@@ -63,12 +66,17 @@ const TECHNICIAN: &str = "json_object('id', r.id, 'name', r.name, 'photo', r.pho
     'stores', json((SELECT json_group_array(store_id) FROM technician_store
       JOIN store ON store.id = store_id AND store.status <> 'retired' WHERE technician_id = r.id)))";
 
+const RESOURCE: &str =
+    "json_object('id', r.id, 'store_id', r.store_id, 'kind', r.kind, 'type', r.type,
+    'name', r.name, 'capacity', r.capacity, 'status', r.status, 'version', r.version)";
+
 impl Table {
     const fn name(self) -> &'static str {
         match self {
             Self::Store => "store",
             Self::Service => "service",
             Self::Technician => "technician",
+            Self::Resource => "resource",
             Self::Photo => "photo",
         }
     }
@@ -78,6 +86,7 @@ impl Table {
             Self::Store => STORE,
             Self::Service => SERVICE,
             Self::Technician => TECHNICIAN,
+            Self::Resource => RESOURCE,
             Self::Photo => "json_object('id', r.id)",
         }
     }
@@ -150,6 +159,10 @@ const fn lines_of(table: Table) -> &'static str {
         }
         Table::Technician => {
             "l.technician_id = ?1 AND l.start_at > ?2 - 86400000 AND l.status = 'live' AND l.end_at > ?2"
+        }
+        Table::Resource => {
+            "l.id IN (SELECT line_id FROM line_claim WHERE calendar = 'room:' || ?1
+               AND start_at > ?2 - 86400000 AND status = 'live' AND end_at > ?2)"
         }
         Table::Store | Table::Photo => {
             "l.store_id = ?1 AND l.start_at > ?2 - 86400000 AND l.status = 'live' AND l.end_at > ?2"
@@ -383,16 +396,17 @@ pub fn put_store(id: &Id, document: &str, pieces: &str, now: i64) -> Vec<Stateme
     vec![
         sql!(
             "INSERT INTO store (id, name, address, latitude, longitude, phone, time_zone, hours,
-               introduction, photos, cancellation, status, created_at, updated_at)
+               introduction, photos, cancellation, capacity, status, created_at, updated_at)
              SELECT ?1, ?2 ->> 'name', ?2 ->> 'address', ?2 ->> 'latitude', ?2 ->> 'longitude',
                ?2 ->> 'phone', ?2 ->> 'time_zone', ?2 -> 'hours', ?2 ->> 'introduction',
-               ?2 -> 'photos', ?2 ->> 'cancellation', ?2 ->> 'status', ?3, ?3
+               ?2 -> 'photos', ?2 ->> 'cancellation', ?2 ->> 'capacity',
+               ?2 ->> 'status', ?3, ?3
              WHERE true
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address,
                latitude = excluded.latitude, longitude = excluded.longitude,
                phone = excluded.phone, hours = excluded.hours,
                introduction = excluded.introduction, photos = excluded.photos,
-               cancellation = excluded.cancellation,
+               cancellation = excluded.cancellation, capacity = excluded.capacity,
                status = excluded.status, version = store.version + 1,
                updated_at = excluded.updated_at",
             id,
@@ -415,13 +429,15 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
             "INSERT INTO service (id, category, name, description, steps, photos, duration_minutes,
                buffer_before_minutes, buffer_after_minutes, price_fen, level_prices, deposit, places,
                modes, min_notice_minutes, max_days_ahead, max_per_day, change_notice_minutes,
-               cancellation, status, created_at, updated_at)
+               cancellation, resources, processing_after_minutes, processing_minutes, status,
+               created_at, updated_at)
              SELECT ?1, ?2 ->> 'category', ?2 ->> 'name', ?2 ->> 'description', ?2 -> 'steps',
                ?2 -> 'photos', ?2 ->> 'duration_minutes', ?2 ->> 'buffer_before_minutes',
                ?2 ->> 'buffer_after_minutes', ?2 ->> 'price_fen', ?2 -> 'level_prices',
                ?2 -> 'deposit', ?2 -> 'places', ?2 -> 'modes', ?2 ->> 'min_notice_minutes',
                ?2 ->> 'max_days_ahead', ?2 ->> 'max_per_day', ?2 ->> 'change_notice_minutes',
-               ?2 ->> 'cancellation', 'active', ?3, ?3
+               ?2 ->> 'cancellation', ?2 -> 'resources', ?2 ->> '$.processing.after_minutes',
+               ?2 ->> '$.processing.minutes', 'active', ?3, ?3
              WHERE true
              ON CONFLICT (id) DO UPDATE SET category = excluded.category, name = excluded.name,
                description = excluded.description, steps = excluded.steps,
@@ -433,7 +449,9 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
                min_notice_minutes = excluded.min_notice_minutes,
                max_days_ahead = excluded.max_days_ahead, max_per_day = excluded.max_per_day,
                change_notice_minutes = excluded.change_notice_minutes,
-               cancellation = excluded.cancellation,
+               cancellation = excluded.cancellation, resources = excluded.resources,
+               processing_after_minutes = excluded.processing_after_minutes,
+               processing_minutes = excluded.processing_minutes,
                version = service.version + 1, updated_at = excluded.updated_at",
             id,
             document,
@@ -498,11 +516,60 @@ pub fn put_technician(id: &Id, document: &str, now: i64) -> Vec<Statement> {
     ]
 }
 
+/// The resources of a store, by type and name.
+pub fn resources(store: &Id, after: (String, String, String), limit: i64) -> Statement {
+    let sql = format!(
+        "SELECT {RESOURCE} AS json FROM resource AS r
+         WHERE r.store_id = ?1 AND (r.type, r.name, r.id) > (?2, ?3, ?4)
+         ORDER BY r.type, r.name, r.id LIMIT ?5"
+    );
+    let params = vec![store.into(), after.0.into(), after.1.into(), after.2.into(), limit.into()];
+    Statement::new(sql, params)
+}
+
+/// A resource's row; its store, kind and type stay as they were made.
+pub fn put_resource(id: &Id, document: &str, now: i64) -> Statement {
+    sql!(
+        "INSERT INTO resource (id, store_id, kind, type, name, capacity, status, created_at, updated_at)
+         SELECT ?1, ?2 ->> 'store_id', ?2 ->> 'kind', ?2 ->> 'type', ?2 ->> 'name', ?2 ->> 'capacity',
+           'active', ?3, ?3
+         WHERE true
+         ON CONFLICT (id) DO UPDATE SET name = excluded.name, capacity = excluded.capacity,
+           version = resource.version + 1, updated_at = excluded.updated_at",
+        id,
+        document,
+        now
+    )
+}
+
 // Working windows and holidays.
+
+/// What a calendar object must know of D1: capacity, the stores worked in (none when it is used no more)
+/// with their zones, and their holidays from the date `since` on; no row for a name of nothing.
+pub fn calendar(name: &str, since: chrono::NaiveDate) -> Statement {
+    match name.split_once(':') {
+        Some(("room", id)) => sql!(
+            "SELECT json_object('capacity', r.capacity, 'stores', CASE WHEN r.status = 'active'
+                AND s.status <> 'retired' THEN json_array(json_object('id', s.id, 'zone', s.time_zone,
+                'holidays', json_array())) ELSE json_array() END) AS json
+             FROM resource AS r JOIN store AS s ON s.id = r.store_id WHERE r.id = ?1",
+            id
+        ),
+        Some(("store", id)) => sql!(
+            "SELECT json_object('capacity', coalesce(capacity, 1), 'stores', CASE
+                WHEN capacity IS NOT NULL AND status <> 'retired' THEN json_array(json_object('id', id,
+                'zone', time_zone, 'holidays', json_array())) ELSE json_array() END) AS json
+             FROM store WHERE id = ?1",
+            id
+        ),
+        Some((_, id)) => calendar_of(id, since),
+        None => calendar_of("", since),
+    }
+}
 
 /// What a technician's calendar object must know of D1: capacity, the stores worked in (none when
 /// retired) with their zones, and their holidays from the date `since` on.
-pub fn calendar_of(technician: &Id, since: chrono::NaiveDate) -> Statement {
+pub fn calendar_of(technician: &str, since: chrono::NaiveDate) -> Statement {
     sql!(
         "SELECT json_object('capacity', t.capacity, 'status', t.status, 'stores',
            json((SELECT json_group_array(json_object('id', store.id, 'zone', store.time_zone,
@@ -527,7 +594,7 @@ pub fn sync_technicians_of(store: &Id, now: i64) -> Statement {
     sql!(
         "INSERT INTO outbox (id, topic, payload, due_at, created_at)
          SELECT lower(hex(randomblob(16))), 'sync_calendar',
-           json_object('topic', 'sync_calendar', 'technician_id', technician_id), ?2, ?2
+           json_object('topic', 'sync_calendar', 'calendar', 'technician:' || technician_id), ?2, ?2
          FROM technician_store WHERE store_id = ?1",
         store,
         now

@@ -27,6 +27,8 @@ pub enum Table {
     Service,
     /// `technician`.
     Technician,
+    /// `resource`.
+    Resource,
     /// `photo`.
     Photo,
 }
@@ -96,6 +98,7 @@ impl Refs {
             Table::Store => Code::UnknownStore,
             Table::Service => Code::UnknownService,
             Table::Technician => Code::UnknownTechnician,
+            Table::Resource => Code::UnknownResource,
             Table::Photo => Code::UnknownPhoto,
         }
     }

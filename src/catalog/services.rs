@@ -12,6 +12,7 @@ use super::queries;
 use super::record::{
     self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
 };
+use super::resources::ResourceType;
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
 use crate::d1::Statement;
@@ -83,6 +84,29 @@ type Modes = Set<Mode, 4, 1>;
 type OfferedIn = Set<Id, 200, 1>;
 type Named = Set<Id, 200>;
 
+/// A room or a piece of equipment that a service takes.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Needed {
+    /// Any of this type in the store.
+    pub r#type: ResourceType,
+    /// This one alone, which is of the type.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<Id>,
+}
+
+type Resources = List<Needed, 4>;
+
+/// Time within a service in which its technician is free; begins and ends within the service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Processing {
+    /// From the start of the service on.
+    pub after_minutes: ServiceMinutes,
+    /// How long.
+    pub minutes: ServiceMinutes,
+}
+
 document! {
     /// A service.
     NewService, ChangedService {
@@ -134,6 +158,12 @@ document! {
         /// come back than the one before; nothing after the last one. The store's when it is null.
         #[serde(default)]
         cancellation: Option<Cancellation>,
+        /// What it takes besides a technician: at most one of each type.
+        #[serde(default)]
+        resources: Resources,
+        /// When the treatment works by itself and the technician is free for somebody else.
+        #[serde(default)]
+        processing: Option<Processing>,
         /// Where it is offered.
         stores: OfferedIn,
         /// What a technician must know; of no account when `technicians` names any.
@@ -147,10 +177,14 @@ document! {
 
 impl NewService {
     fn refs(&self) -> Vec<Refs> {
+        let named = self.resources.0.iter().enumerate().filter_map(|(at, needed)| {
+            needed.resource_id.clone().map(|id| (format!("resources[{at}].resource_id"), id))
+        });
         vec![
             Refs::list(Table::Store, "stores", &self.stores.0),
             Refs::list(Table::Technician, "technicians", &self.technicians.0),
             Refs::list(Table::Photo, "photos", &self.photos.0),
+            Refs::new(Table::Resource, named),
         ]
     }
 
@@ -160,6 +194,19 @@ impl NewService {
         {
             let range = format!("1..{}", self.price_fen.get());
             return Err(Problem::from(Code::OutOfRange).with(range).at("deposit.fen"));
+        }
+        let mut types = std::collections::BTreeSet::new();
+        for (at, needed) in self.resources.0.iter().enumerate() {
+            if !types.insert(needed.r#type.as_str()) {
+                return Err(Problem::from(Code::DuplicateItem).at(format!("resources[{at}].type")));
+            }
+        }
+        if let Some(processing) = &self.processing
+            && processing.after_minutes.get() + processing.minutes.get()
+                >= self.duration_minutes.get()
+        {
+            let range = format!("5..{}", self.duration_minutes.get() - 10);
+            return Err(Problem::from(Code::OutOfRange).with(range).at("processing.minutes"));
         }
         let cancellation = self.cancellation.as_ref().map(|list| tiers(list, "cancellation"));
         let document = serde_json::json!({
@@ -181,6 +228,8 @@ impl NewService {
             "max_per_day": self.max_per_day,
             "change_notice_minutes": self.change_notice_minutes,
             "cancellation": cancellation.transpose()?,
+            "resources": self.resources,
+            "processing": self.processing,
             "stores": self.stores,
             "skills": self.skills,
             "technicians": self.technicians,
@@ -232,6 +281,10 @@ pub struct Service {
     /// What comes back when a member cancels; null when it is the store's.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
+    /// What it takes besides a technician.
+    pub resources: Vec<Needed>,
+    /// When the technician is free within it.
+    pub processing: Option<Processing>,
     /// Where it is offered; stores that are retired are left out.
     pub stores: Vec<Id>,
     /// What a technician must know.

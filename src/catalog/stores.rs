@@ -11,15 +11,17 @@ use super::holidays::Holiday;
 use super::record::{
     self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
 };
-use super::{near, queries};
+use super::{near, queries, windows};
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
+use crate::calendars;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Body, PathId, Query};
 use crate::http::fields::{Degrees, Id, Int, LongText, Name, Text, TimeZone};
 use crate::http::page::Page;
 use crate::http::respond::Created;
 use crate::http::{Ctx, Json};
+use crate::outbox::{Message, Row};
 
 /// Days of holidays that customers are told of.
 const HOLIDAYS_SHOWN_DAYS: u64 = 90;
@@ -80,6 +82,9 @@ document! {
         /// before; nothing after the last one. Everything until the start when it is null.
         #[serde(default)]
         cancellation: Option<Cancellation>,
+        /// Appointments that it has room for at once; null for no limit.
+        #[serde(default)]
+        capacity: Option<Int<1, 500>>,
         /// Whether it takes bookings.
         #[serde(default)]
         status: OpenOrClosed,
@@ -104,6 +109,7 @@ impl NewStore {
             "photos": self.photos,
             "introduction": self.introduction,
             "cancellation": cancellation.transpose()?,
+            "capacity": self.capacity,
             "status": self.status,
         });
         let pieces = near::bigrams_json(&[self.name.as_str(), self.address.as_str()]);
@@ -138,6 +144,8 @@ pub struct Store {
     /// What comes back when a member cancels; null when nothing is said: everything until the start.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
+    /// Appointments that it has room for at once; null for no limit.
+    pub capacity: Option<i64>,
     /// Whether it takes bookings.
     pub status: StoreStatus,
     /// Grows with each change.
@@ -205,8 +213,27 @@ pub async fn admin_list(
 pub async fn create(ctx: Ctx, staff: Staff, Body(body): Body<NewStore>) -> Answer<Created<Store>> {
     staff.require_everywhere(Permission::CatalogWrite)?;
     let id = ctx.new_id()?;
-    let statements = body.statements(&ctx, &id)?;
-    record::write(&ctx, &id, None, body.refs(), statements).await.map(Created)
+    write(&ctx, &id, None, body, None).await.map(Created)
+}
+
+/// Writes a store, and tells the calendar of its capacity when that has changed from `before`.
+async fn write(
+    ctx: &Ctx,
+    id: &Id,
+    version: Option<i64>,
+    body: NewStore,
+    before: Option<i64>,
+) -> Answer<Store> {
+    let mut statements = body.statements(ctx, id)?;
+    if body.capacity.map(Int::get) == before {
+        return record::write(ctx, id, version, body.refs(), statements).await;
+    }
+    let calendar = calendars::store(id);
+    let row = Row::new(ctx, Message::SyncCalendar { calendar: calendar.clone() })?;
+    statements.push(row.insert(ctx)?);
+    let store = record::write(ctx, id, version, body.refs(), statements).await?;
+    windows::sync_now(ctx, &calendar, row).await;
+    Ok(store)
 }
 
 /// A store
@@ -241,8 +268,7 @@ pub async fn change(
     if current.zone()? != body.time_zone.0 {
         return Err(Problem::from(Code::TimeZoneFixed).at("time_zone"));
     }
-    let statements = body.statements(&ctx, &id)?;
-    record::write(&ctx, &id, Some(version), body.refs(), statements).await.map(Json)
+    write(&ctx, &id, Some(version), body, current.capacity).await.map(Json)
 }
 
 /// Retire a store

@@ -12,6 +12,7 @@ use super::services::Status;
 use super::{queries, windows};
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
+use crate::calendars;
 use crate::d1::Statement;
 use crate::error::{Answer, Code};
 use crate::http::extract::{Body, PathId, Query};
@@ -165,11 +166,12 @@ pub async fn create(
 ) -> Answer<Created<Technician>> {
     staff.require_each(Permission::CatalogWrite, &body.stores.0)?;
     let id = ctx.new_id()?;
-    let row = Row::new(&ctx, Message::SyncCalendar { technician_id: id.clone() })?;
+    let calendar = calendars::technician(&id);
+    let row = Row::new(&ctx, Message::SyncCalendar { calendar: calendar.clone() })?;
     let mut statements = body.statements(&ctx, &id);
     statements.push(row.insert(&ctx)?);
     let technician = record::write(&ctx, &id, None, body.refs(), statements).await?;
-    windows::sync_now(&ctx, &id, row).await;
+    windows::sync_now(&ctx, &calendar, row).await;
     Ok(Created(technician))
 }
 
@@ -209,10 +211,11 @@ pub async fn change(
     if same_stores && body.capacity.get() == current.capacity {
         return record::write(&ctx, &id, Some(version), body.refs(), statements).await.map(Json);
     }
-    let row = Row::new(&ctx, Message::SyncCalendar { technician_id: id.clone() })?;
+    let calendar = calendars::technician(&id);
+    let row = Row::new(&ctx, Message::SyncCalendar { calendar: calendar.clone() })?;
     statements.push(row.insert(&ctx)?);
     let changed = record::write(&ctx, &id, Some(version), body.refs(), statements).await?;
-    windows::sync_now(&ctx, &id, row).await;
+    windows::sync_now(&ctx, &calendar, row).await;
     Ok(Json(changed))
 }
 
@@ -231,10 +234,11 @@ pub async fn retire(
 ) -> Answer<Json<Technician>> {
     let current: Technician = record::load(&ctx, &id).await?;
     record::require_in_each(&staff, Permission::CatalogWrite, &current.stores)?;
-    let row = Row::new(&ctx, Message::SyncCalendar { technician_id: id.clone() })?;
+    let calendar = calendars::technician(&id);
+    let row = Row::new(&ctx, Message::SyncCalendar { calendar: calendar.clone() })?;
     let also = vec![row.insert(&ctx)?];
     let retired = record::retire(&ctx, &id, body.version.get(), also).await?;
-    windows::sync_now(&ctx, &id, row).await;
+    windows::sync_now(&ctx, &calendar, row).await;
     Ok(Json(retired))
 }
 

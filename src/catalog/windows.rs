@@ -13,8 +13,8 @@ use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::calendar::Claim;
 use zhundian_domain::time::{Interval, LocalInstant, TICKS_PER_DAY, Tick, date_at, local_instant};
 use zhundian_domain::working::{
-    DateOverride, MAX_HOLIDAYS, MAX_OVERRIDES, MAX_TIMES_OFF, MAX_WEEKLY_PATTERNS, TimeOff,
-    WeeklyPattern, WorkingRules,
+    DateOverride, MAX_HOLIDAYS, MAX_OVERRIDES, MAX_TIMES_OFF, MAX_WEEKLY_PATTERNS, MinuteRange,
+    TimeOff, Week, WeeklyPattern, WorkingRules,
 };
 use zhundian_durable_objects::calls::{
     SetWindows, SetWindowsReply, WindowEdit, Windows, WindowsReply,
@@ -38,6 +38,8 @@ use crate::outbox::{self, Row};
 
 /// The longest time off.
 const MAX_TIME_OFF_DAYS: i64 = 366;
+/// Minutes of a day.
+const DAY_MINUTES: u16 = 24 * 60;
 /// Days after which rules of the past may be forgotten.
 const KEPT_DAYS: u64 = 7;
 /// Times that a calendar is told again because D1 has changed meanwhile.
@@ -47,7 +49,8 @@ const SYNC_TRIES: u32 = 4;
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 struct Known {
     capacity: u16,
-    status: Status,
+    /// Of a technician.
+    status: Option<Status>,
     stores: Vec<KnownStore>,
 }
 
@@ -60,7 +63,7 @@ struct KnownStore {
 
 impl Known {
     async fn load(ctx: &Ctx, technician: &Id) -> Answer<Self> {
-        let statement = queries::calendar_of(technician, holidays_since(ctx)?);
+        let statement = queries::calendar_of(technician.as_str(), holidays_since(ctx)?);
         ctx.db()?.first(statement).await?.ok_or_else(|| Code::NotFound.into())
     }
 
@@ -68,7 +71,8 @@ impl Known {
         self.stores.iter().map(|store| store.id.clone()).collect()
     }
 
-    fn edits(&self) -> Vec<WindowEdit> {
+    /// What the object is told; `always` for what is there whenever its store is: a room has no shifts.
+    fn edits(&self, always: bool) -> Vec<WindowEdit> {
         let zones: BTreeMap<_, _> =
             self.stores.iter().map(|store| (store.id.to_string(), store.zone)).collect();
         let holidays = self.stores.iter().map(|store| WindowEdit::Holidays {
@@ -76,7 +80,17 @@ impl Known {
             dates: store.holidays.clone(),
         });
         let first = [WindowEdit::Stores(zones), WindowEdit::Capacity(self.capacity)];
-        first.into_iter().chain(holidays).collect()
+        let stores = self.stores.iter().filter(|_| always);
+        let whole_days = stores.map(|store| {
+            WindowEdit::Weekly(WeeklyPattern {
+                store_id: store.id.to_string(),
+                valid_from: NaiveDate::default(),
+                week: Week(std::array::from_fn(|_| {
+                    MinuteRange::new(0, DAY_MINUTES).into_iter().collect()
+                })),
+            })
+        });
+        first.into_iter().chain(holidays).chain(whole_days).collect()
     }
 
     /// The zone in which a technician's own times are told: their first store's.
@@ -91,27 +105,28 @@ pub(super) fn holidays_since(ctx: &Ctx) -> Answer<NaiveDate> {
     Ok(today - Days::new(2))
 }
 
-/// Tells a technician's calendar object the stores (none for a retired technician), capacity and
-/// holidays that D1 says, and writes the free days that follow. May be repeated at any time.
+/// Tells a calendar object the stores (none for what is retired), capacity and holidays that D1 says, and
+/// writes the free days that follow. May be repeated at any time.
 ///
 /// # Errors
 /// 503 when the object or D1 does not answer.
-pub async fn sync(ctx: &Ctx, technician_id: &Id) -> Answer<()> {
-    let calendar = calendars::technician(technician_id);
-    let statement = queries::calendar_of(technician_id, holidays_since(ctx)?);
+pub async fn sync(ctx: &Ctx, calendar: &str) -> Answer<()> {
+    let statement = queries::calendar(calendar, holidays_since(ctx)?);
     let Some(mut known): Option<Known> = ctx.db()?.first(statement.clone()).await? else {
         return Ok(());
     };
+    let always = !calendar.starts_with("technician:");
     for _ in 0..SYNC_TRIES {
-        let call = SetWindows { edits: known.edits(), keep_appointments: true, dry_run: false };
-        let days = match ctx.calendars().call(&calendar, &call).await? {
+        let call =
+            SetWindows { edits: known.edits(always), keep_appointments: true, dry_run: false };
+        let days = match ctx.calendars().call(calendar, &call).await? {
             SetWindowsReply::Set { days, .. } => days,
             refused => return Err(Problem::internal(format!("{calendar}: {refused:?}"))),
         };
         // Of two that run at once, the one with the older rows may come second; so it looks again.
         let mut batch = vec![statement.clone()];
         if !days.is_empty() {
-            batch.push(calendars::write_days(&calendar, &days)?);
+            batch.push(calendars::write_days(calendar, &days)?);
         }
         let current: Option<Known> = ctx.db()?.batch(batch).await?.first(0)?;
         match current {
@@ -123,9 +138,9 @@ pub async fn sync(ctx: &Ctx, technician_id: &Id) -> Answer<()> {
 }
 
 /// Runs [`sync`] for an outbox row that has just been committed. What fails, the outbox tries again.
-pub(super) async fn sync_now(ctx: &Ctx, technician_id: &Id, row: Row) {
+pub(super) async fn sync_now(ctx: &Ctx, calendar: &str, row: Row) {
     let done = async {
-        sync(ctx, technician_id).await?;
+        sync(ctx, calendar).await?;
         ctx.db()?.batch(vec![queries::delivered(&row.id)]).await?;
         Ok::<_, Problem>(())
     };
@@ -241,7 +256,7 @@ async fn rules(ctx: &Ctx, technician: &Id) -> Answer<WindowsReply> {
 async fn require_store(ctx: &Ctx, staff: &Staff, technician: &Id, store: &Id) -> Answer<()> {
     let known = Known::load(ctx, technician).await?;
     staff.require(Permission::ScheduleWrite, store)?;
-    if known.status == Status::Retired {
+    if known.status == Some(Status::Retired) {
         return Err(Code::Retired.into());
     }
     if known.stores.iter().any(|known| known.id == *store) {
@@ -577,7 +592,7 @@ pub(super) async fn add_time_off(
 ) -> Answer<Created<TimeOffAdded>> {
     let known = Known::load(&ctx, &id).await?;
     require_in_each(&staff, Permission::ScheduleWrite, &known.store_ids())?;
-    if known.status == Status::Retired {
+    if known.status == Some(Status::Retired) {
         return Err(Code::Retired.into());
     }
     let start = tick(body.start_at, &known.stores, "start_at")?;

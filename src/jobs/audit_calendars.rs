@@ -1,4 +1,4 @@
-//! Compares each technician's calendar object with D1, repairs towards the authority, and counts what
+//! Compares each calendar object with D1, repairs towards the authority, and counts what
 //! it found (I3). The counts should stay at zero.
 //!
 //! All goes on while customers book, so the order of reading matters, and what looks off is looked at
@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 use zhundian_domain::calendar::{Claim, ClaimKind, ClaimSpec, ClaimState};
 use zhundian_domain::time::{DayBits, DayRange, Interval, Tick, UtcDay};
-use zhundian_durable_objects::calls::{Claims, Confirm, Free, HORIZON_DAYS, Release};
+use zhundian_durable_objects::calls::{Claims, Free, HORIZON_DAYS, Release};
 
 use crate::calendars;
 use crate::error::{Answer, Problem};
@@ -27,10 +27,10 @@ use crate::http::Ctx;
 use crate::http::context::now_ms;
 use crate::http::fields::Id;
 use crate::jobs::{Done, queries};
-use crate::outbox::deliver;
+use crate::outbox::{Claimed, deliver};
 
-/// Technicians looked at in one run.
-const TECHNICIANS: u32 = 40;
+/// Calendars looked at in one run.
+const CALENDARS: u32 = 40;
 /// A line this young may have its confirm still on the way.
 const GRACE_MS: i64 = 60_000;
 
@@ -45,45 +45,42 @@ struct Line {
     block_start: i64,
     block_end: i64,
     changed_at: i64,
+    quantity: u16,
 }
 
-/// One run, from the technician after `watermark` on.
+/// One run, from the calendar after `watermark` on.
 pub(crate) async fn run(ctx: &Ctx, watermark: String, until: i64) -> Answer<Done> {
-    let technicians: Vec<Id> = ctx
-        .db()?
-        .first(queries::technicians_after(&watermark, TECHNICIANS))
-        .await?
-        .unwrap_or_default();
+    let calendars: Vec<String> =
+        ctx.db()?.first(queries::calendars_after(&watermark, CALENDARS)).await?.unwrap_or_default();
     let (mut seen, mut found) = (0, 0);
     let mut last = String::new();
-    for technician_id in &technicians {
+    for calendar in &calendars {
         if now_ms() > until {
             break;
         }
-        crate::catalog::windows::sync(ctx, technician_id).await?;
-        found += audit(ctx, technician_id).await?;
+        crate::catalog::windows::sync(ctx, calendar).await?;
+        found += audit(ctx, calendar).await?;
         seen += 1;
-        technician_id.as_str().clone_into(&mut last);
+        calendar.clone_into(&mut last);
     }
-    // After the last technician the next run begins again.
-    let whole = seen == technicians.len() && technicians.len() < TECHNICIANS as usize;
+    // After the last calendar the next run begins again.
+    let whole = seen == calendars.len() && calendars.len() < CALENDARS as usize;
     let watermark = if whole { String::new() } else { last };
     Ok(Done { outcome: format!("{seen} calendars, {found} off"), watermark })
 }
 
-async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
-    let calendar = calendars::technician(technician_id);
+async fn audit(ctx: &Ctx, calendar: &str) -> Answer<u32> {
     let read_at = now_ms();
     let today = UtcDay::of_ms(read_at);
     let days = DayRange { from: today, until: UtcDay(today.0 + HORIZON_DAYS - 1) };
     let interval = days.interval().ok_or_else(|| Problem::internal("no days"))?;
-    let claims = claims(ctx, &calendar, interval).await?;
-    let free = ctx.calendars().call(&calendar, &Free { days }).await?;
+    let claims = claims(ctx, calendar, interval).await?;
+    let free = ctx.calendars().call(calendar, &Free { days }).await?;
 
     let reads = vec![
-        queries::lines(technician_id, interval.start.ms(), interval.end.ms()),
-        queries::pending_claims(&calendar),
-        queries::projection(&calendar, today.0, days.until.0),
+        queries::lines(calendar, interval.start.ms(), interval.end.ms()),
+        queries::pending_claims(calendar),
+        queries::projection(calendar, today.0, days.until.0),
     ];
     let rows = ctx.db()?.read(reads).await?;
     let lines: Vec<Line> = rows.one(0)?;
@@ -91,7 +88,7 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     let written: Vec<(String, UtcDay, DayBits, i64)> = rows.one(2)?;
     // No days: only whether the calendar stood still while D1 was read.
     let look = Free { days: DayRange { from: today, until: today } };
-    let unchanged = ctx.calendars().call(&calendar, &look).await?.version == free.version;
+    let unchanged = ctx.calendars().call(calendar, &look).await?.version == free.version;
 
     let mut found = 0;
     let mut statements = Vec::new();
@@ -109,11 +106,11 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         if live.contains(id) || pending.contains(id) {
             continue;
         }
-        let reply = ctx.calendars().call(&calendar, &Release { claim_id: id.to_owned() }).await?;
+        let reply = ctx.calendars().call(calendar, &Release { claim_id: id.to_owned() }).await?;
         if reply.released {
             found += 1;
             statements.push(queries::count_drift("claim_without_line", read_at, id));
-            statements.push(calendars::write_days(&calendar, &reply.days)?);
+            statements.push(calendars::write_days(calendar, &reply.days)?);
         }
     }
 
@@ -125,7 +122,7 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
             continue;
         }
         let spec = line.spec().ok_or_else(|| Problem::internal(format!("line {}", line.id)))?;
-        let again = self::claims(ctx, &calendar, spec.block).await?;
+        let again = self::claims(ctx, calendar, spec.block).await?;
         let confirmed = again
             .iter()
             .any(|claim| claim.spec.id == spec.id && claim.state == ClaimState::Confirmed);
@@ -135,9 +132,9 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
         }
         found += 1;
         statements.push(queries::count_drift("line_without_claim", read_at, &line.id));
-        let call = Confirm { spec, written: Vec::new() };
-        let order = line.order_id.as_ref().map(|id| (id, true));
-        statements.extend(deliver::confirm(ctx, &calendar, call, order).await?);
+        let claimed = Claimed { calendar: calendar.to_owned(), spec, written: Vec::new() };
+        let order = line.order_id.as_ref().map(|id| (id, false));
+        statements.extend(deliver::confirm(ctx, vec![claimed], order).await?);
     }
 
     // The projection: a day that says something else is wrong, unless it is on its way, or is not there
@@ -165,11 +162,11 @@ async fn audit(ctx: &Ctx, technician_id: &Id) -> Answer<u32> {
     if !wrong.is_empty() {
         found += u32::try_from(wrong.len()).unwrap_or(u32::MAX);
         let json = serde_json::to_string(&wrong).map_err(Problem::internal)?;
-        statements.push(queries::count_drift("projection", read_at, &calendar));
-        statements.push(queries::forget_projection(&calendar, &json));
+        statements.push(queries::count_drift("projection", read_at, calendar));
+        statements.push(queries::forget_projection(calendar, &json));
     }
     if !behind.is_empty() {
-        statements.push(calendars::write_days(&calendar, &behind)?);
+        statements.push(calendars::write_days(calendar, &behind)?);
     }
     if !statements.is_empty() {
         ctx.db()?.batch(statements).await?;
@@ -199,9 +196,13 @@ impl Line {
             op: format!("audit-{}", self.claim_id),
             store_id: self.store_id.clone(),
             kind: if self.order_id.is_some() { ClaimKind::Appointment } else { ClaimKind::Block },
-            service: interval(self.start_at, self.end_at)?,
+            // A claim may be of a part of the service alone.
+            service: interval(
+                self.start_at.max(self.block_start),
+                self.end_at.min(self.block_end),
+            )?,
             block: interval(self.block_start, self.block_end)?,
-            quantity: 1,
+            quantity: self.quantity,
             replaces: None,
         })
     }

@@ -5,7 +5,6 @@
 use serde::Deserialize;
 use zhundian_domain::order::{Event, Status, apply};
 
-use crate::calendars;
 use crate::d1::precondition;
 use crate::error::Answer;
 use crate::http::Ctx;
@@ -13,7 +12,7 @@ use crate::http::context::now_ms;
 use crate::http::fields::Id;
 use crate::jobs::Done;
 use crate::order::{self, Actor, refused};
-use crate::outbox::{self, Message};
+use crate::outbox;
 use crate::payment::conclude::{self, Ended};
 use crate::payment::queries;
 
@@ -26,7 +25,7 @@ struct Unpaid {
     version: i64,
     status: Status,
     pending: Option<String>,
-    lines: Vec<(Id, String)>,
+    claims: Vec<(String, String)>,
 }
 
 /// One run.
@@ -67,8 +66,8 @@ async fn close(ctx: &Ctx, order: Unpaid) -> Answer<()> {
             vec![(&order.id).into(), order.version.into()],
         ),
         queries::order_is(&order.id, next.as_str(), now),
-        order::queries::give_up_lines(&order.id),
     ];
+    statements.extend(order::queries::give_up_lines(&order.id));
     let event_id = ctx.new_id()?;
     let none = serde_json::json!({});
     statements.push(order::queries::insert_event(
@@ -79,14 +78,7 @@ async fn close(ctx: &Ctx, order: Unpaid) -> Answer<()> {
         &Actor::System,
         &none,
     ));
-    let rows = order
-        .lines
-        .into_iter()
-        .map(|(technician_id, claim_id)| {
-            let calendar = calendars::technician(&technician_id);
-            outbox::Row::new(ctx, Message::Release { calendar, claim_id })
-        })
-        .collect::<Answer<Vec<_>>>()?;
+    let rows = outbox::releases(ctx, order.claims)?;
     for row in &rows {
         statements.push(row.insert(ctx)?);
     }

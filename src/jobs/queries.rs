@@ -1,7 +1,6 @@
 //! The SQL of the jobs.
 
 use crate::d1::Statement;
-use crate::http::fields::Id;
 use crate::sql;
 
 /// How long an answer is stored: longer than any client retries.
@@ -69,38 +68,59 @@ pub fn expire(now: i64) -> [Statement; 3] {
     ]
 }
 
-/// Technicians by id, after one.
+/// Calendars by name, after one.
 #[must_use]
-pub fn technicians_after(id: &str, limit: u32) -> Statement {
-    sql!(
-        "SELECT json_group_array(id) AS json FROM (
-            SELECT id FROM technician WHERE id > ?1 ORDER BY id LIMIT ?2)",
-        id,
-        limit
-    )
+pub fn calendars_after(name: &str, limit: u32) -> Statement {
+    let (kind, id) = name.split_once(':').unwrap_or_default();
+    // Of a kind that comes after the one named, every id; of one that comes before, none.
+    let of = |table: &str, prefix: &str, used: &str| {
+        format!(
+            "SELECT * FROM (SELECT '{prefix}:' || id AS name FROM {table} WHERE (?1 < '{prefix}'
+                OR (?1 = '{prefix}' AND id > ?2)) AND {used} ORDER BY id LIMIT ?3)"
+        )
+    };
+    let counted = "(capacity IS NOT NULL OR EXISTS (
+        SELECT 1 FROM line_claim WHERE calendar = 'store:' || store.id))";
+    let sql = format!(
+        "SELECT json_group_array(name) AS json FROM (
+            SELECT name FROM ({} UNION ALL {} UNION ALL {}) ORDER BY name LIMIT ?3)",
+        of("resource", "room", "true"),
+        of("store", "store", counted),
+        of("technician", "technician", "true")
+    );
+    Statement::new(sql, vec![kind.into(), id.into(), limit.into()])
 }
 
-/// A technician's live lines and blocks whose blocks touch an interval.
+/// What stands on a calendar: live claims of lines, and blocks, whose time touches an interval.
 #[must_use]
-pub fn lines(technician_id: &Id, from: i64, until: i64) -> Statement {
+pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
+    let technician_id = calendar.strip_prefix("technician:").unwrap_or_default();
     sql!(
         "SELECT json_group_array(json_object('id', id, 'claim_id', claim_id, 'order_id', order_id,
             'store_id', store_id, 'start_at', start_at, 'end_at', end_at, 'block_start', block_start,
-            'block_end', block_end, 'changed_at', changed_at)) AS json
+            'block_end', block_end, 'changed_at', changed_at, 'quantity', quantity)) AS json
          FROM (
             SELECT l.id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
-                l.block_end, o.updated_at AS changed_at
+                l.block_end, o.updated_at AS changed_at, 1 AS quantity
             FROM order_line l JOIN orders o ON o.id = l.order_id
             WHERE l.technician_id = ?1 AND l.status = 'live' AND o.status <> 'pending_payment'
                 AND l.start_at > ?2 - 86400000 AND l.start_at < ?3 + 86400000
                 AND l.block_end > ?2 AND l.block_start < ?3
             UNION ALL
-            SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at FROM block
+            SELECT l.line_id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
+                l.block_end, o.updated_at, l.quantity
+            FROM line_claim l JOIN orders o ON o.id = l.order_id
+            WHERE l.calendar = ?4 AND l.status = 'live' AND o.status <> 'pending_payment'
+                AND l.start_at > ?2 - 86400000 AND l.start_at < ?3 + 86400000
+                AND l.block_end > ?2 AND l.block_start < ?3
+            UNION ALL
+            SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at, 1 FROM block
             WHERE technician_id = ?1 AND status = 'live' AND start_at > ?2 - 86400000
                 AND start_at < ?3 AND end_at > ?2)",
         technician_id,
         from,
-        until
+        until,
+        calendar
     )
 }
 
@@ -109,17 +129,17 @@ pub fn lines(technician_id: &Id, from: i64, until: i64) -> Statement {
 pub fn pending_claims(calendar: &str) -> Statement {
     sql!(
         "SELECT json_group_array(claim) AS json FROM (
-            SELECT payload ->> '$.spec.id' AS claim FROM outbox
-                WHERE dead = 0 AND topic = 'confirm' AND payload ->> 'calendar' = ?1
-            UNION SELECT payload ->> '$.spec.replaces' FROM outbox
-                WHERE dead = 0 AND topic = 'confirm' AND payload ->> 'calendar' = ?1
-                AND payload ->> '$.spec.replaces' IS NOT NULL
-            UNION SELECT value ->> '$[1].id' FROM outbox, json_each(payload, '$.claims')
+            SELECT c.value ->> '$.spec.id' AS claim FROM outbox, json_each(payload, '$.claims') c
+                WHERE dead = 0 AND topic = 'confirm' AND c.value ->> 'calendar' = ?1
+            UNION SELECT c.value ->> '$.spec.replaces' FROM outbox, json_each(payload, '$.claims') c
+                WHERE dead = 0 AND topic = 'confirm' AND c.value ->> 'calendar' = ?1
+                AND c.value ->> '$.spec.replaces' IS NOT NULL
+            UNION SELECT c.value ->> '$[1].id' FROM outbox, json_each(payload, '$.claims') c
                 WHERE dead = 0 AND topic = 'confirm_many' AND payload ->> 'calendar' = ?1
-            UNION SELECT value ->> '$[1].replaces' FROM outbox, json_each(payload, '$.claims')
+            UNION SELECT c.value ->> '$[1].replaces' FROM outbox, json_each(payload, '$.claims') c
                 WHERE dead = 0 AND topic = 'confirm_many' AND payload ->> 'calendar' = ?1
-                AND value ->> '$[1].replaces' IS NOT NULL
-            UNION SELECT value FROM outbox, json_each(payload, '$.claim_ids')
+                AND c.value ->> '$[1].replaces' IS NOT NULL
+            UNION SELECT c.value FROM outbox, json_each(payload, '$.claim_ids') c
                 WHERE dead = 0 AND topic = 'release_many' AND payload ->> 'calendar' = ?1
             UNION SELECT payload ->> 'claim_id' FROM outbox
                 WHERE dead = 0 AND topic = 'release' AND payload ->> 'calendar' = ?1)",
@@ -156,7 +176,7 @@ pub fn forget_projection(calendar: &str, days: &str) -> Statement {
 #[must_use]
 pub fn stands_on_claim(claim_id: &str) -> Statement {
     sql!(
-        "SELECT 'true' AS json FROM order_line WHERE claim_id = ?1 AND status = 'live'
+        "SELECT 'true' AS json FROM claim WHERE claim_id = ?1 AND status = 'live'
          UNION ALL SELECT 'true' FROM block WHERE id = ?1 AND status = 'live'",
         claim_id
     )

@@ -2,15 +2,14 @@
 //! by its own next instant. And brings back what was paid and has nobody who confirms its time (I3).
 
 use serde::Deserialize;
-use zhundian_durable_objects::calls::Confirm;
 
+use crate::booking::claim::Kept;
 use crate::error::Answer;
 use crate::http::Ctx;
 use crate::http::context::now_ms;
 use crate::http::fields::Id;
 use crate::jobs::{Done, queries as jobs};
 use crate::outbox::deliver;
-use crate::payment::record::Line;
 use crate::payment::{conclude, queries, record, refund};
 
 /// Payments, and refunds, asked about in one run.
@@ -27,7 +26,7 @@ const JUST_AFTER_MS: i64 = 2_000;
 #[derive(Deserialize)]
 struct Unconfirmed {
     order_id: Id,
-    line: Line,
+    claims: Vec<Kept>,
 }
 
 /// One run.
@@ -67,9 +66,8 @@ pub(crate) async fn run(ctx: &Ctx, until: i64) -> Answer<Done> {
             break;
         }
         found += 1;
-        let call = Confirm { spec: one.line.spec(None)?, written: Vec::new() };
-        let order = Some((&one.order_id, true));
-        let mut statements = deliver::confirm(ctx, &one.line.calendar(), call, order).await?;
+        let claims = record::claims(ctx, &one.claims, false)?;
+        let mut statements = deliver::confirm(ctx, claims, Some((&one.order_id, true))).await?;
         let id = one.order_id.as_str();
         statements.push(jobs::count_drift("paid_without_claim", now, id));
         ctx.db()?.batch(statements).await?;

@@ -8,7 +8,6 @@ use zhundian_domain::order::{Event, Status, apply};
 use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
 use crate::booking::book::OrderAnswer;
-use crate::calendars;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Body, PathId};
 use crate::http::fields::{Id, Text};
@@ -36,7 +35,7 @@ struct ToCancel {
     start_at: i64,
     cancellation: Tiers,
     pending: Option<Id>,
-    lines: Vec<(Id, String)>,
+    claims: Vec<(String, String)>,
 }
 
 /// Cancel one of one's own orders
@@ -117,14 +116,7 @@ async fn cancel(
         return Ok(Json(OrderAnswer { order: view }));
     }
     apply(known.status, event).map_err(refused)?;
-    let mut rows = known
-        .lines
-        .into_iter()
-        .map(|(technician_id, claim_id)| {
-            let calendar = calendars::technician(&technician_id);
-            outbox::Row::new(ctx, Message::Release { calendar, claim_id })
-        })
-        .collect::<Answer<Vec<_>>>()?;
+    let mut rows = outbox::releases(ctx, known.claims)?;
     if let Some(payment_id) = known.pending {
         rows.push(outbox::Row::new(ctx, Message::ClosePayment { payment_id })?);
     }

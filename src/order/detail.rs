@@ -82,7 +82,7 @@ pub(crate) async fn detail_as_staff(
     PathId(id): PathId,
 ) -> Answer<Json<Detail>> {
     let detail = detail(&ctx, &id).await?;
-    let own = staff.technician_id.as_ref() == Some(detail.order.technician_id());
+    let own = staff.technician_id.as_ref().is_some_and(|id| detail.order.is_attended_by(id));
     let permission = if own { Permission::BookingReadOwn } else { Permission::BookingRead };
     staff.require(permission, detail.order.store_id())?;
     Ok(Json(detail))

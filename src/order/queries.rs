@@ -10,25 +10,29 @@ use crate::sql;
 
 /// One order as [`super::view::Row`] reads it; `o` is the order.
 const VIEW: &str =
-    "json_object('id', o.id, 'status', o.status, 'mode', CASE WHEN o.mode = 'plan' AND NOT EXISTS (SELECT 1 FROM feature WHERE plans = 1)
-        THEN 'direct' ELSE o.mode END, 'payment', o.payment,
-    'total_fen', o.total_fen, 'due_fen', o.due_fen, 'price', json(o.price_parts),
-    'hold_expires_at', o.hold_expires_at, 'cancellation', json(o.cancellation),
-    'paid_fen', coalesce((SELECT balance_fen FROM account WHERE id = 'order:' || o.id), 0),
-    'refunded_fen', coalesce((SELECT sum(amount_fen) FROM refund
-        WHERE order_id = o.id AND status <> 'closed'), 0),
-    'member_id', o.member_id, 'store_id', o.store_id, 'service_id', o.service_id,
-    'contact_name', o.contact_name, 'contact_phone', o.contact_phone, 'note', o.note,
-    'change_notice_minutes', o.change_notice_minutes, 'technician_id', o.technician_id,
-    'start_at', o.start_at, 'version', o.version, 'created_at', o.created_at,
-    'store_name', (SELECT name FROM store WHERE id = o.store_id),
-    'time_zone', (SELECT time_zone FROM store WHERE id = o.store_id),
+    "json_object('id', o.id, 'status', o.status, 'mode', CASE
+        WHEN o.mode = 'plan' AND NOT EXISTS (SELECT 1 FROM feature WHERE plans = 1) THEN 'direct'
+        ELSE o.mode END, 'payment', o.payment,
+    'member_id', o.member_id, 'service_id', o.service_id,
+    'change_notice_minutes', o.change_notice_minutes, 'start_at', o.start_at, 'version', o.version,
+    'created_at', o.created_at,
+    'store', (SELECT json_object('id', id, 'name', name, 'time_zone', time_zone)
+        FROM store WHERE id = o.store_id),
+    'contact', json_object('name', o.contact_name, 'phone', o.contact_phone, 'note', o.note),
+    'money', json_object('total_fen', o.total_fen, 'due_fen', o.due_fen, 'parts', json(o.price_parts),
+        'hold_expires_at', o.hold_expires_at, 'cancellation', json(o.cancellation),
+        'paid_fen', coalesce((SELECT balance_fen FROM account WHERE id = 'order:' || o.id), 0),
+        'refunded_fen', coalesce((SELECT sum(amount_fen) FROM refund
+            WHERE order_id = o.id AND status <> 'closed'), 0)),
     'lines', (SELECT json_group_array(json_object('id', l.id, 'kind', l.kind, 'status', l.status,
         'service_id', l.service_id,
         'service_name', (SELECT name FROM service WHERE id = l.service_id),
         'technician_id', l.technician_id,
         'technician_name', (SELECT name FROM technician WHERE id = l.technician_id),
-        'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen))
+        'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen,
+        'resources', (SELECT json_group_array(json_object('id', r.id, 'name', r.name))
+            FROM line_claim lc JOIN resource r ON lc.calendar = 'room:' || r.id
+            WHERE lc.line_id = l.id AND lc.status = l.status)))
         FROM order_line l WHERE l.order_id = o.id))";
 
 /// One order.
@@ -145,7 +149,7 @@ pub fn to_cancel(id: &Id) -> Statement {
             'version', version, 'change_notice_minutes', change_notice_minutes, 'start_at', start_at,
             'cancellation', json(cancellation),
             'pending', (SELECT id FROM payment WHERE order_id = orders.id AND status = 'pending'),
-            'lines', (SELECT json_group_array(json_array(technician_id, claim_id)) FROM order_line
+            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM claim
                 WHERE order_id = orders.id AND status = 'live')) AS json
          FROM orders WHERE id = ?1",
         id
@@ -154,7 +158,8 @@ pub fn to_cancel(id: &Id) -> Statement {
 
 /// Cancels an order that is still as it was read (raises `order_version`).
 #[must_use]
-pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 3] {
+pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 4] {
+    let [lines, claims] = give_up_lines(id);
     [
         crate::d1::precondition(
             "order_version",
@@ -166,14 +171,18 @@ pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 3] {
             id,
             now
         ),
-        give_up_lines(id),
+        lines,
+        claims,
     ]
 }
 
 /// An order's lines stand no more.
 #[must_use]
-pub fn give_up_lines(id: &Id) -> Statement {
-    sql!("UPDATE order_line SET status = 'cancelled' WHERE order_id = ?1", id)
+pub fn give_up_lines(id: &Id) -> [Statement; 2] {
+    [
+        sql!("UPDATE order_line SET status = 'cancelled' WHERE order_id = ?1", id),
+        sql!("UPDATE line_claim SET status = 'cancelled' WHERE order_id = ?1", id),
+    ]
 }
 
 /// The appointments and blocks of a store over an interval, by start.

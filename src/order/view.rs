@@ -44,8 +44,8 @@ pub struct Order {
     store_id: Id,
     /// Its name.
     store_name: String,
-    /// The service.
-    service_id: Id,
+    /// The service of its first appointment; null as long as there is none.
+    service_id: Option<Id>,
     /// The customer's name, as far as known.
     contact_name: String,
     /// The customer's phone, as far as known.
@@ -62,8 +62,6 @@ pub struct Order {
     lines: Vec<Line>,
     #[serde(skip)]
     start_at: i64,
-    #[serde(skip)]
-    technician_id: Id,
     #[serde(skip)]
     notice_minutes: i64,
     #[serde(skip)]
@@ -111,6 +109,17 @@ pub struct Line {
     end_at: At,
     /// In fen.
     price_fen: i64,
+    /// Rooms and equipment taken with it.
+    resources: Vec<Resource>,
+}
+
+/// A room or a piece of equipment.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct Resource {
+    /// Its id.
+    pub id: Id,
+    /// Its name.
+    pub name: String,
 }
 
 /// An order's row.
@@ -120,27 +129,41 @@ pub struct Row {
     status: String,
     mode: String,
     payment: String,
-    total_fen: i64,
-    due_fen: i64,
-    paid_fen: i64,
-    refunded_fen: i64,
-    hold_expires_at: Option<i64>,
-    cancellation: Tiers,
-    price: Vec<Part>,
     member_id: Option<Id>,
-    store_id: Id,
-    service_id: Id,
-    contact_name: String,
-    contact_phone: String,
-    note: String,
+    service_id: Option<Id>,
     change_notice_minutes: i64,
-    technician_id: Id,
     start_at: i64,
     version: i64,
     created_at: i64,
-    store_name: String,
-    time_zone: Tz,
+    store: StoreRow,
+    contact: ContactRow,
+    money: MoneyRow,
     lines: Vec<LineRow>,
+}
+
+#[derive(Deserialize)]
+struct StoreRow {
+    id: Id,
+    name: String,
+    time_zone: Tz,
+}
+
+#[derive(Deserialize)]
+struct ContactRow {
+    name: String,
+    phone: String,
+    note: String,
+}
+
+#[derive(Deserialize)]
+struct MoneyRow {
+    total_fen: i64,
+    due_fen: i64,
+    parts: Vec<Part>,
+    hold_expires_at: Option<i64>,
+    cancellation: Tiers,
+    paid_fen: i64,
+    refunded_fen: i64,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +178,7 @@ struct LineRow {
     start_at: i64,
     end_at: i64,
     price_fen: i64,
+    resources: Vec<Resource>,
 }
 
 fn parts(parts: Vec<Part>) -> Vec<PricePart> {
@@ -188,13 +212,14 @@ impl Row {
     /// The zone of the store's clock.
     #[must_use]
     pub const fn zone(&self) -> Tz {
-        self.time_zone
+        self.store.time_zone
     }
 
     /// As clients see it.
     #[must_use]
     pub fn into_view(self) -> Order {
-        let zone = self.time_zone;
+        let Self { store, contact, money, .. } = self;
+        let zone = store.time_zone;
         let lines = self.lines.into_iter().map(|line| Line {
             id: line.id,
             kind: line.kind,
@@ -206,36 +231,36 @@ impl Row {
             start_at: At::new(zone, line.start_at),
             end_at: At::new(zone, line.end_at),
             price_fen: line.price_fen,
+            resources: line.resources,
         });
         let pending = self.status == "pending_payment";
         Order {
-            remaining_fen: remaining(&self.status, self.total_fen, self.paid_fen),
+            remaining_fen: remaining(&self.status, money.total_fen, money.paid_fen),
             id: self.id,
             status: self.status,
             mode: self.mode,
             payment: self.payment,
-            total_fen: self.total_fen,
-            due_fen: self.due_fen,
-            paid_fen: self.paid_fen,
-            refunded_fen: self.refunded_fen,
-            price: parts(self.price),
-            cancellation: cancellation(zone, self.start_at, &self.cancellation),
-            hold_expires_at: self.hold_expires_at.filter(|_| pending).map(|at| At::new(zone, at)),
+            total_fen: money.total_fen,
+            due_fen: money.due_fen,
+            paid_fen: money.paid_fen,
+            refunded_fen: money.refunded_fen,
+            price: parts(money.parts),
+            cancellation: cancellation(zone, self.start_at, &money.cancellation),
+            hold_expires_at: money.hold_expires_at.filter(|_| pending).map(|at| At::new(zone, at)),
             member_id: self.member_id,
-            store_id: self.store_id,
-            store_name: self.store_name,
+            store_id: store.id,
+            store_name: store.name,
             service_id: self.service_id,
-            contact_name: self.contact_name,
-            contact_phone: self.contact_phone,
-            note: self.note,
+            contact_name: contact.name,
+            contact_phone: contact.phone,
+            note: contact.note,
             changeable_until: changeable_until(zone, self.start_at, self.change_notice_minutes),
             version: self.version,
             created_at: At::new(zone, self.created_at),
             lines: lines.collect(),
             start_at: self.start_at,
-            technician_id: self.technician_id,
             notice_minutes: self.change_notice_minutes,
-            tiers: self.cancellation,
+            tiers: money.cancellation,
         }
     }
 }
@@ -248,7 +273,7 @@ impl Order {
         line: &booking::Line,
         line_id: &str,
         offer: &Offer,
-        technician_name: &str,
+        (technician_name, resources): (&str, Vec<Resource>),
         price: Vec<Part>,
         tiers: &Tiers,
     ) -> Self {
@@ -270,7 +295,7 @@ impl Order {
             member_id: order.member_id.cloned(),
             store_id: line.store_id.clone(),
             store_name: offer.store.name.clone(),
-            service_id: line.service_id.clone(),
+            service_id: Some(line.service_id.clone()),
             contact_name: order.contact_name.into(),
             contact_phone: order.contact_phone.into(),
             note: order.note.into(),
@@ -288,21 +313,29 @@ impl Order {
                 start_at: At::new(zone, line.start_at),
                 end_at: At::new(zone, line.end_at),
                 price_fen: order.total_fen,
+                resources,
             }],
             start_at: line.start_at,
-            technician_id: line.technician_id.clone(),
             notice_minutes: order.change_notice_minutes,
             tiers: tiers.clone(),
         }
     }
 
     /// The order after a line has moved.
-    pub fn moved(&mut self, line_id: &Id, to: &booking::Line, technician_name: &str, zone: Tz) {
+    pub fn moved(
+        &mut self,
+        line_id: &Id,
+        to: &booking::Line,
+        technician_name: &str,
+        resources: &[Resource],
+        zone: Tz,
+    ) {
         for line in self.lines.iter_mut().filter(|line| line.id == *line_id) {
             line.technician_id = to.technician_id.clone();
             technician_name.clone_into(&mut line.technician_name);
             line.start_at = At::new(zone, to.start_at);
             line.end_at = At::new(zone, to.end_at);
+            line.resources = resources.to_vec();
         }
         self.start_at = to.start_at;
         self.changeable_until = changeable_until(zone, to.start_at, self.notice_minutes);
@@ -341,9 +374,9 @@ impl Order {
         &self.store_id
     }
 
-    /// Who does it.
+    /// Whether a technician does something of it.
     #[must_use]
-    pub const fn technician_id(&self) -> &Id {
-        &self.technician_id
+    pub fn is_attended_by(&self, technician_id: &Id) -> bool {
+        self.lines.iter().any(|line| line.technician_id == *technician_id)
     }
 }

@@ -5,7 +5,9 @@ use serde_json::value::RawValue;
 use zhundian_domain::calendar::{ClaimSpec, Confirmation};
 use zhundian_domain::cancellation::{Side, Tiers, refund_fen};
 use zhundian_domain::order::{Event, Status, apply};
-use zhundian_durable_objects::calls::{Confirm, ConfirmMany, Release, ReleaseMany, WrittenDay};
+use zhundian_durable_objects::calls::{
+    Confirm, ConfirmMany, ConfirmReply, Release, ReleaseMany, WrittenDay,
+};
 
 use crate::calendars;
 use crate::d1::Statement;
@@ -13,7 +15,7 @@ use crate::error::{Answer, Problem};
 use crate::http::Ctx;
 use crate::http::fields::Id;
 use crate::order::{self, Actor};
-use crate::outbox::{Message, Row, queries};
+use crate::outbox::{self, Claimed, Message, Row, queries};
 use crate::payment::conclude::{self, Ended};
 use crate::payment::refund::{self, Refundables};
 use crate::payment::{self, shipping};
@@ -72,9 +74,8 @@ async fn note_failure(ctx: &Ctx, id: &Id, attempts: i64, cause: &str) {
 /// Does what a message says; answers what must be written with the row's deletion.
 async fn perform(ctx: &Ctx, message: Message) -> Answer<Vec<Statement>> {
     match message {
-        Message::Confirm { calendar, spec, written, order_id, paid } => {
-            let order = order_id.as_ref().map(|id| (id, paid));
-            confirm(ctx, &calendar, Confirm { spec, written }, order).await
+        Message::Confirm { claims, order_id, paid } => {
+            confirm(ctx, claims, order_id.as_ref().map(|id| (id, paid))).await
         }
         Message::ConfirmMany { calendar, claims, written } => {
             confirm_many(ctx, calendar, claims, written).await
@@ -87,8 +88,8 @@ async fn perform(ctx: &Ctx, message: Message) -> Answer<Vec<Statement>> {
             let reply = ctx.calendars().call(&calendar, &Release { claim_id }).await?;
             write_days(&calendar, &reply.days)
         }
-        Message::SyncCalendar { technician_id } => {
-            crate::catalog::windows::sync(ctx, &technician_id).await?;
+        Message::SyncCalendar { calendar } => {
+            crate::catalog::windows::sync(ctx, &calendar).await?;
             Ok(Vec::new())
         }
         Message::Refund { refund_id } => {
@@ -119,34 +120,41 @@ fn write_days(
     if days.is_empty() { Ok(Vec::new()) } else { Ok(vec![calendars::write_days(calendar, days)?]) }
 }
 
-/// Confirms the claim of an order (and whether it was paid for) or, without one, of a block; answers what
-/// must be written to D1.
+/// Confirms the claims of an order (and whether it was paid for) or, without one, of a block; answers what
+/// must be written to D1. An order stands on all of its claims or on none: when one is lost, it is given up
+/// with the others.
 ///
 /// # Errors
-/// 503 when the calendar does not answer.
+/// 503 when a calendar does not answer.
 pub async fn confirm(
     ctx: &Ctx,
-    calendar: &str,
-    call: Confirm,
+    claims: Vec<Claimed>,
     order: Option<(&Id, bool)>,
 ) -> Answer<Vec<Statement>> {
-    let reply = ctx.calendars().call(calendar, &call).await?;
-    let mut statements = write_days(calendar, &reply.days)?;
-    match (reply.outcome, order) {
-        (Confirmation::Confirmed, Some((order_id, paid))) => {
-            if paid {
-                statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
+    let mut statements = Vec::new();
+    for Claimed { calendar, spec, written } in claims {
+        let claim_id = spec.id.clone();
+        let call = Confirm { spec, written };
+        let ConfirmReply { outcome, days } = ctx.calendars().call(&calendar, &call).await?;
+        statements.extend(write_days(&calendar, &days)?);
+        match (outcome, order) {
+            (Confirmation::Confirmed, Some((order_id, _))) => {
+                // Given up before the calendar knew the claim: then its release has found nothing.
+                let release = Message::Release { calendar, claim_id: claim_id.clone() };
+                let row = Row::new(ctx, release)?;
+                statements.push(row.insert_unless_standing(ctx, order_id, &claim_id)?);
             }
-            // Given up before the calendar knew the claim: then its release has found nothing.
-            let claim_id = call.spec.id.clone();
-            let release = Message::Release { calendar: calendar.to_owned(), claim_id };
-            let row = Row::new(ctx, release)?;
-            statements.push(row.insert_unless_standing(ctx, order_id, &call.spec.id)?);
+            (Confirmation::Confirmed, None) => {}
+            // Given back or lost: what stands on it, stands no more. After a cancellation nothing does.
+            (_, Some((order_id, _))) => {
+                statements.extend(lost(ctx, order_id, &claim_id).await?);
+                return Ok(statements);
+            }
+            (_, None) => statements.push(queries::remove_lost_block(&claim_id)),
         }
-        (Confirmation::Confirmed, None) => {}
-        // Given back or lost: what stands on it, stands no more. After a cancellation nothing does.
-        (_, Some((order_id, _))) => statements.extend(lost(ctx, order_id, &call.spec.id).await?),
-        (_, None) => statements.push(queries::remove_lost_block(&call.spec.id)),
+    }
+    if let Some((order_id, true)) = order {
+        statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
     }
     Ok(statements)
 }
@@ -185,6 +193,7 @@ async fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>
         status: Status,
         version: i64,
         start_at: i64,
+        claims: Vec<(String, String)>,
     }
     let reads =
         vec![queries::stands_on(order_id, claim_id), payment::queries::refundable(order_id, false)];
@@ -221,7 +230,8 @@ async fn lost(ctx: &Ctx, order_id: &Id, claim_id: &str) -> Answer<Vec<Statement>
         &detail,
     ));
     let tell = Row::new(ctx, Message::TellLost { order_id: order_id.clone() })?;
-    for row in asked.into_iter().chain([tell]) {
+    let released = outbox::releases(ctx, standing.claims)?;
+    for row in asked.into_iter().chain([tell]).chain(released) {
         statements.push(row.insert_for_cron(ctx)?);
     }
     Ok(statements)

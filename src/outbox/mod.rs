@@ -26,17 +26,13 @@ const FIRST_DUE_MS: i64 = 20_000;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "topic")]
 pub enum Message {
-    /// Make a claim last: its order or block is committed.
+    /// Make claims last: their order or block is committed.
     Confirm {
-        /// The calendar.
-        calendar: String,
-        /// As it was held.
-        spec: ClaimSpec,
-        /// Projected days that the commit has written.
-        written: Vec<WrittenDay>,
+        /// All of them.
+        claims: Vec<Claimed>,
         /// The order, unless it is a block.
         order_id: Option<Id>,
-        /// Whether the order was paid for: then it is confirmed with its claim.
+        /// Whether the order was paid for: then it is confirmed with its claims.
         #[serde(default)]
         paid: bool,
     },
@@ -63,10 +59,10 @@ pub enum Message {
         /// The claim.
         claim_id: String,
     },
-    /// Give a technician's calendar object the stores, capacity and holidays that D1 says.
+    /// Give a calendar object the stores, capacity and holidays that D1 says.
     SyncCalendar {
-        /// Whose.
-        technician_id: Id,
+        /// Its name.
+        calendar: String,
     },
     /// Tell the customer by SMS that the appointment could not be kept.
     TellLost {
@@ -88,6 +84,27 @@ pub enum Message {
         /// The payment.
         payment_id: Id,
     },
+}
+
+/// A claim that is to last.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Claimed {
+    /// The calendar.
+    pub calendar: String,
+    /// As it was held.
+    pub spec: ClaimSpec,
+    /// Projected days that the commit has written.
+    #[serde(default)]
+    pub written: Vec<WrittenDay>,
+}
+
+/// The rows that give claims back, each with its calendar.
+///
+/// # Errors
+/// None in practice.
+pub fn releases(ctx: &Ctx, claims: Vec<(String, String)>) -> Answer<Vec<Row>> {
+    let message = |(calendar, claim_id)| Message::Release { calendar, claim_id };
+    claims.into_iter().map(|claim| Row::new(ctx, message(claim))).collect()
 }
 
 /// A row to be written in the batch of the change that it follows from.

@@ -29,7 +29,7 @@ pub fn insert_unless_standing(
     sql!(
         "INSERT INTO outbox (id, topic, payload, due_at, created_at)
          SELECT ?1, ?2 ->> 'topic', ?2, ?3, ?3 WHERE NOT EXISTS (
-            SELECT 1 FROM order_line WHERE order_id = ?4 AND claim_id = ?5 AND status = 'live')",
+            SELECT 1 FROM claim WHERE order_id = ?4 AND claim_id = ?5 AND status = 'live')",
         id,
         payload,
         now,
@@ -47,7 +47,7 @@ pub fn release_not_standing(id: &Id, calendar: &str, claims: &str, now: i64) -> 
          SELECT ?1, 'release_many', json_object('topic', 'release_many', 'calendar', ?2,
             'claim_ids', json(gone)), ?4, ?4
          FROM (SELECT json_group_array(value ->> 1) AS gone, count(*) AS claims FROM json_each(?3)
-            WHERE NOT EXISTS (SELECT 1 FROM order_line WHERE order_id = value ->> 0
+            WHERE NOT EXISTS (SELECT 1 FROM claim WHERE order_id = value ->> 0
                 AND claim_id = value ->> 1 AND status = 'live'))
          WHERE claims > 0",
         id,
@@ -90,13 +90,15 @@ pub fn failed(id: &Id, due_at: i64, dead: bool, error: &str) -> Statement {
     )
 }
 
-/// The order, when its line still stands on the claim.
+/// The order, when it still stands on the claim, with its other claims.
 #[must_use]
 pub fn stands_on(order_id: &Id, claim_id: &str) -> Statement {
     sql!(
-        "SELECT json_object('status', o.status, 'version', o.version, 'start_at', o.start_at) AS json
-         FROM orders o JOIN order_line l ON l.order_id = o.id
-         WHERE o.id = ?1 AND l.claim_id = ?2 AND l.status = 'live'",
+        "SELECT json_object('status', o.status, 'version', o.version, 'start_at', o.start_at,
+            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM claim
+                WHERE order_id = o.id AND claim_id <> ?2 AND status = 'live')) AS json
+         FROM orders o WHERE o.id = ?1 AND EXISTS (SELECT 1 FROM claim
+            WHERE order_id = o.id AND claim_id = ?2 AND status = 'live')",
         order_id,
         claim_id
     )

@@ -41,8 +41,7 @@ pub fn known(payment_id: &str) -> Statement {
     )
 }
 
-const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'store_id', p.store_id,
-    'provider', p.provider, 'status', p.status, 'amount_fen', p.amount_fen,
+const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'provider', p.provider, 'status', p.status, 'amount_fen', p.amount_fen,
     'transaction_id', p.transaction_id, 'expires_at', p.expires_at, 'checks', p.checks,
     'order_status', o.status, 'order_version', o.version, 'member_id', o.member_id,
     'hold_expires_at', o.hold_expires_at, 'start_at', o.start_at,
@@ -51,10 +50,8 @@ const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'store_id',
         THEN 'true' ELSE 'false' END),
     'other_pending', (SELECT other.id FROM payment other
         WHERE other.order_id = p.order_id AND other.id <> p.id AND other.status = 'pending'),
-    'line', json((SELECT json_object('id', l.id, 'claim_id', l.claim_id,
-        'technician_id', l.technician_id, 'store_id', l.store_id, 'start_at', l.start_at,
-        'end_at', l.end_at, 'block_start', l.block_start, 'block_end', l.block_end)
-        FROM order_line l WHERE l.order_id = p.order_id ORDER BY l.id LIMIT 1)))";
+    'claims', json((SELECT json_group_array(json_array(claim_id, calendar, store_id, start_at, end_at,
+        block_start, block_end, quantity)) FROM claim WHERE order_id = p.order_id)))";
 
 /// Stops the batch with `payment_known` unless the payment and its order are as they were read.
 #[must_use]
@@ -106,14 +103,25 @@ pub fn order_is(order_id: &Id, status: &str, now: i64) -> Statement {
     )
 }
 
-/// An order's line lives again, with a claim of another id: the old one was given back.
+/// An order's lines live again, with claims of other ids (`{old: new, …}`): the old ones were given back.
 #[must_use]
-pub fn revive_line(line_id: &Id, claim_id: &str) -> Statement {
-    sql!(
-        "UPDATE order_line SET status = 'live', claim_id = ?2, version = version + 1 WHERE id = ?1",
-        line_id,
-        claim_id
-    )
+pub fn revive_lines(order_id: &Id, claims: &str) -> [Statement; 2] {
+    [
+        sql!(
+            "UPDATE order_line SET status = 'live', version = version + 1,
+                claim_id = (SELECT value FROM json_each(?2) WHERE key = claim_id)
+             WHERE order_id = ?1",
+            order_id,
+            claims
+        ),
+        sql!(
+            "UPDATE line_claim SET status = 'live',
+                claim_id = (SELECT value FROM json_each(?2) WHERE key = claim_id)
+             WHERE order_id = ?1",
+            order_id,
+            claims
+        ),
+    ]
 }
 
 /// A payment that nobody can make any more.
@@ -245,7 +253,7 @@ pub fn unpaid(now: i64, limit: u32) -> Statement {
     sql!(
         "SELECT json_object('id', o.id, 'version', o.version, 'status', o.status,
             'pending', (SELECT id FROM payment WHERE order_id = o.id AND status = 'pending'),
-            'lines', (SELECT json_group_array(json_array(technician_id, claim_id)) FROM order_line
+            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM claim
                 WHERE order_id = o.id AND status = 'live')) AS json
          FROM orders o WHERE o.status = 'pending_payment' AND o.hold_expires_at <= ?1
          ORDER BY o.hold_expires_at LIMIT ?2",
@@ -258,11 +266,10 @@ pub fn unpaid(now: i64, limit: u32) -> Statement {
 #[must_use]
 pub fn unconfirmed(before: i64, limit: u32) -> Statement {
     sql!(
-        "SELECT json_object('order_id', o.id, 'line', json_object('id', l.id, 'claim_id', l.claim_id,
-            'technician_id', l.technician_id, 'store_id', l.store_id, 'start_at', l.start_at,
-            'end_at', l.end_at, 'block_start', l.block_start, 'block_end', l.block_end)) AS json
-         FROM orders o JOIN order_line l ON l.order_id = o.id AND l.status = 'live'
-         WHERE o.status = 'paid' AND o.updated_at <= ?1
+        "SELECT json_object('order_id', o.id, 'claims', (SELECT json_group_array(json_array(claim_id,
+            calendar, store_id, start_at, end_at, block_start, block_end, quantity))
+            FROM claim WHERE order_id = o.id AND status = 'live')) AS json
+         FROM orders o WHERE o.status = 'paid' AND o.updated_at <= ?1
             AND NOT EXISTS (SELECT 1 FROM outbox WHERE dead = 0 AND topic = 'confirm'
                 AND payload ->> 'order_id' = o.id)
          ORDER BY o.updated_at LIMIT ?2",

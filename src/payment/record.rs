@@ -2,22 +2,22 @@
 //! read, one decision (`zhundian_domain::payment::on_paid`), one batch; decided again when the order
 //! or the payment has changed in between.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
-use zhundian_domain::calendar::{ClaimKind, ClaimSpec};
 use zhundian_domain::ledger;
 use zhundian_domain::order::Status;
 use zhundian_domain::payment::{Known, Paid, PaymentStatus, Refundable, Surplus, on_paid};
-use zhundian_domain::time::{Interval, Tick};
 use zhundian_providers::payment::{CNY, Expected, Mismatch, Transaction};
 
-use crate::calendars;
+use crate::booking::claim::Kept;
 use crate::d1::Statement;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::context::now_ms;
 use crate::http::fields::Id;
 use crate::order::{self, Actor};
-use crate::outbox::{self, Message};
+use crate::outbox::{self, Claimed, Message};
 use crate::payment::channel::Provider;
 use crate::payment::{queries, refund};
 
@@ -47,50 +47,7 @@ pub struct Row {
     start_at: i64,
     paid_by_another: bool,
     other_pending: Option<Id>,
-    line: Option<Line>,
-}
-
-/// An order's line, as its claim is taken again.
-#[derive(Debug, Deserialize)]
-pub struct Line {
-    id: Id,
-    claim_id: String,
-    technician_id: Id,
-    store_id: String,
-    start_at: i64,
-    end_at: i64,
-    block_start: i64,
-    block_end: i64,
-}
-
-impl Line {
-    /// The calendar.
-    #[must_use]
-    pub fn calendar(&self) -> String {
-        calendars::technician(&self.technician_id)
-    }
-
-    /// The claim as it is to be confirmed, with this id or its own.
-    ///
-    /// # Errors
-    /// A row that does not fit.
-    pub fn spec(&self, claim_id: Option<&str>) -> Answer<ClaimSpec> {
-        let interval = |start, end| Interval::new(Tick::from_ms(start)?, Tick::from_ms(end)?);
-        let intervals = interval(self.start_at, self.end_at)
-            .zip(interval(self.block_start, self.block_end))
-            .ok_or_else(|| Problem::internal(format!("order_line {}: no interval", self.id)))?;
-        let id = claim_id.unwrap_or(&self.claim_id).to_owned();
-        Ok(ClaimSpec {
-            op: format!("paid-{id}"),
-            id,
-            store_id: self.store_id.clone(),
-            kind: ClaimKind::Appointment,
-            service: intervals.0,
-            block: intervals.1,
-            quantity: 1,
-            replaces: None,
-        })
-    }
+    claims: Vec<Kept>,
 }
 
 /// What became of evidence.
@@ -204,25 +161,20 @@ async fn decide(ctx: &Ctx, row: &Row, said: &Transaction) -> Answer<Option<Batch
     let (kind, detail) = match decision {
         Paid::AlreadyRecorded | Paid::Mismatch => return Ok(None),
         Paid::Record { next, new_claim, .. } => {
-            let line = row
-                .line
-                .as_ref()
-                .ok_or_else(|| Problem::internal(format!("order {}: no line", row.order_id)))?;
-            let fresh = if new_claim { Some(ctx.new_id()?.to_string()) } else { None };
-            if let Some(claim_id) = &fresh {
-                statements.push(queries::revive_line(&line.id, claim_id));
+            let claims = claims(ctx, &row.claims, new_claim)?;
+            if new_claim {
+                let renamed: BTreeMap<&str, &str> = row
+                    .claims
+                    .iter()
+                    .map(|kept| kept.0.as_str())
+                    .zip(claims.iter().map(|claimed| claimed.spec.id.as_str()))
+                    .collect();
+                let renamed = serde_json::to_string(&renamed).map_err(Problem::internal)?;
+                statements.extend(queries::revive_lines(&row.order_id, &renamed));
             }
             statements.push(queries::order_is(&row.order_id, next.as_str(), now));
-            rows.push(outbox::Row::new(
-                ctx,
-                Message::Confirm {
-                    calendar: line.calendar(),
-                    spec: line.spec(fresh.as_deref())?,
-                    written: Vec::new(),
-                    order_id: Some(row.order_id.clone()),
-                    paid: true,
-                },
-            )?);
+            let order_id = Some(row.order_id.clone());
+            rows.push(outbox::Row::new(ctx, Message::Confirm { claims, order_id, paid: true })?);
             // Paid by a number that was given up for another one: nobody is to pay the other as well.
             if let Some(payment_id) = row.other_pending.clone() {
                 rows.push(outbox::Row::new(ctx, Message::ClosePayment { payment_id })?);
@@ -273,6 +225,20 @@ async fn decide(ctx: &Ctx, row: &Row, said: &Transaction) -> Answer<Option<Batch
         statements.push(one.insert(ctx)?);
     }
     Ok(Some((statements, rows)))
+}
+
+/// What the confirm of an order's claims asks for; under new ids when the old ones were given back.
+///
+/// # Errors
+/// A row that does not fit.
+pub fn claims(ctx: &Ctx, kept: &[Kept], renewed: bool) -> Answer<Vec<Claimed>> {
+    kept.iter()
+        .map(|kept| {
+            let fresh = if renewed { Some(ctx.new_id()?) } else { None };
+            let spec = kept.spec(fresh.as_ref().map(Id::as_str), "paid")?;
+            Ok(Claimed { calendar: kept.1.clone(), spec, written: Vec::new() })
+        })
+        .collect()
 }
 
 const fn cause(why: Surplus) -> &'static str {

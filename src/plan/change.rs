@@ -8,6 +8,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
+use zhundian_domain::calendar::ClaimSpec;
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::recurrence;
 use zhundian_domain::time::{Tick, date_at};
@@ -26,6 +27,7 @@ use crate::order::{cancel as orders, refused};
 use crate::outbox::{self, Message};
 use crate::plan::draft::{Draft, Taking, Whose, spec};
 use crate::plan::hold::{self, HeldMany};
+use crate::plan::make::Besides;
 use crate::plan::see::{self, PlanAnswer};
 use crate::plan::wish::{dates, require_plan};
 use crate::plan::{feature, queries};
@@ -83,6 +85,8 @@ pub struct Open {
     line_id: Id,
     technician_id: Id,
     claim_id: String,
+    /// Every claim of its line, the technician's among them, each with its calendar.
+    claims: Vec<(String, String)>,
     start_at: i64,
     paid: bool,
 }
@@ -174,7 +178,9 @@ async fn cancel_unpaid(
     let mut claims: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for one in sessions {
         apply(one.status, Event::CancelledByStaff).map_err(refused)?;
-        claims.entry(calendars::technician(&one.technician_id)).or_default().push(one.claim_id);
+        for (calendar, claim_id) in one.claims {
+            claims.entry(calendar).or_default().push(claim_id);
+        }
         gone.push(Gone { order_id: one.id, version: one.version, event_id: ctx.new_id()? });
     }
     let rows = claims
@@ -240,7 +246,7 @@ pub(crate) async fn reschedule(
     let moves = moves(&ctx, &offer, &wish, start_at, picked, &all)?;
     let draft = draft(&ctx, &offer, &operator.op(), &moves)?;
     let holds = draft.hold(&ctx).await?;
-    let commit = commit(&ctx, &staff, &known, &offer, moves, &holds)?;
+    let commit = commit(&ctx, &staff, &known, &draft, &moves, &holds)?;
     hold::commit(&ctx, &operator, holds, commit).await
 }
 
@@ -292,23 +298,46 @@ fn moves(
     Ok(moves)
 }
 
-/// Each technician's calendar with what the moves take in it.
+/// What the moves take in each calendar: the technicians', and those of rooms and the store that the
+/// sessions have already.
 fn draft<'a>(ctx: &Ctx, offer: &'a Offer, op: &str, moves: &[Move]) -> Answer<Draft<'a>> {
-    let mut specs = Vec::new();
-    for one in moves {
-        let mut spec = spec(ctx, offer, op, one.start)?;
-        let stays = one.technician_id == one.session.technician_id;
-        spec.replaces = stays.then(|| one.session.claim_id.clone());
-        specs.push(spec);
+    if moves.is_empty() {
+        return Err(Problem::from(Code::UnknownSession).at("session_id"));
     }
-    let technician_id =
-        moves.first().map(|one| one.technician_id.clone()).ok_or(Code::UnknownSession)?;
-    let takings = vec![Taking {
-        whose: Whose::Technician,
-        calendar: calendars::technician(&technician_id),
-        specs,
-    }];
+    let mut takings: BTreeMap<String, Vec<(usize, ClaimSpec)>> = BTreeMap::new();
+    for (index, one) in moves.iter().enumerate() {
+        for (calendar, replaces) in one.takes() {
+            let mut spec = spec(ctx, offer, op, one.start)?;
+            spec.replaces = replaces;
+            takings.entry(calendar).or_default().push((index, spec));
+        }
+    }
+    let whose = |calendar: &str| match calendar.split(':').next() {
+        Some("technician") => Whose::Technician,
+        Some("room") => Whose::Room,
+        _ => Whose::Store,
+    };
+    let takings = takings
+        .into_iter()
+        .map(|(calendar, claims)| Taking { whose: whose(&calendar), calendar, claims })
+        .collect();
     Ok(Draft { offer, starts: moves.iter().map(|one| one.start).collect(), takings })
+}
+
+impl Move {
+    /// The calendars that it needs, each with the claim that it takes the place of.
+    fn takes(&self) -> Vec<(String, Option<String>)> {
+        let own = calendars::technician(&self.technician_id);
+        let stays = self.technician_id == self.session.technician_id;
+        let mut takes = vec![(own, stays.then(|| self.session.claim_id.clone()))];
+        let besides = self.session.claims.iter();
+        takes.extend(
+            besides
+                .filter(|(calendar, _)| !calendar.starts_with("technician:"))
+                .map(|(calendar, claim_id)| (calendar.clone(), Some(claim_id.clone()))),
+        );
+        takes
+    }
 }
 
 /// Sessions just moved.
@@ -333,81 +362,103 @@ pub struct MovedSession {
     version: i64,
 }
 
+/// A session's line as it is moved.
+#[derive(Serialize)]
+struct Moved {
+    order_id: Id,
+    version: i64,
+    line_id: Id,
+    event_id: Id,
+    claim_id: String,
+    technician_id: Id,
+    start_at: i64,
+    end_at: i64,
+    block_start: i64,
+    block_end: i64,
+    date: chrono::NaiveDate,
+    from: i64,
+}
+
 fn commit(
     ctx: &Ctx,
     staff: &Staff,
     known: &ToChange,
-    offer: &Offer,
-    moves: Vec<Move>,
+    draft: &Draft<'_>,
+    moves: &[Move],
     holds: &[HeldMany],
 ) -> Answer<Commit> {
-    #[derive(Serialize)]
-    struct Moved {
-        order_id: Id,
-        version: i64,
-        line_id: Id,
-        event_id: Id,
-        claim_id: String,
-        technician_id: Id,
-        start_at: i64,
-        end_at: i64,
-        block_start: i64,
-        block_end: i64,
-        date: chrono::NaiveDate,
-        from: i64,
-    }
-    let zone = offer.store.time_zone;
-    let held = holds.first().ok_or_else(|| Problem::internal("no holds"))?;
-    let (mut lines, mut confirms, mut answer) = (Vec::new(), Vec::new(), Vec::new());
-    let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (one, claim) in moves.into_iter().zip(&held.claims) {
-        apply(one.session.status, Event::MovedByStaff).map_err(refused)?;
-        let spec = &claim.spec;
-        // The confirm releases the claim that its own replaces; any other is left behind.
-        if spec.replaces.as_ref() != Some(&one.session.claim_id) {
-            let calendar = calendars::technician(&one.session.technician_id);
-            left.entry(calendar).or_default().push(one.session.claim_id);
+    let zone = draft.offer.store.time_zone;
+    let (mut lines, mut besides, mut rows) = (Vec::new(), Vec::new(), Vec::new());
+    let mut replaced: BTreeSet<String> = BTreeSet::new();
+    for (taking, held) in draft.takings.iter().zip(holds) {
+        let mut confirms = Vec::new();
+        for ((index, _), claim) in taking.claims.iter().zip(&held.claims) {
+            let one = moves.get(*index).ok_or_else(|| Problem::internal("no such move"))?;
+            let spec = &claim.spec;
+            replaced.extend(spec.replaces.clone());
+            confirms.push((one.session.id.clone(), spec.clone()));
+            if taking.whose == Whose::Technician {
+                lines.push(one.line(ctx, zone, spec)?);
+            } else {
+                let line_id = one.session.line_id.as_str();
+                besides.push(Besides::new(&taking.calendar, &one.session.id, line_id, spec));
+            }
         }
-        confirms.push((one.session.id.clone(), spec.clone()));
-        answer.push(MovedSession {
-            id: one.session.id.clone(),
-            technician_id: one.technician_id.clone(),
-            start_at: At::new(zone, spec.service.start.ms()),
-            end_at: At::new(zone, spec.service.end.ms()),
-            version: one.session.version + 1,
-        });
-        lines.push(Moved {
-            order_id: one.session.id,
-            version: one.session.version,
-            line_id: one.session.line_id,
+        let message = Message::ConfirmMany {
+            calendar: held.calendar.clone(),
+            claims: confirms,
+            written: held.days.iter().map(Into::into).collect(),
+        };
+        rows.push(outbox::Row::new(ctx, message)?);
+    }
+    // A confirm releases the claim that its own replaces; any other is left behind.
+    let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (calendar, claim_id) in moves.iter().flat_map(|one| &one.session.claims) {
+        if !replaced.contains(claim_id) {
+            left.entry(calendar.clone()).or_default().push(claim_id.clone());
+        }
+    }
+    for (calendar, claim_ids) in left {
+        rows.push(outbox::Row::new(ctx, Message::ReleaseMany { calendar, claim_ids })?);
+    }
+    lines.sort_by_key(|line| line.start_at);
+    let sessions = lines.iter().map(|line| MovedSession {
+        id: line.order_id.clone(),
+        technician_id: line.technician_id.clone(),
+        start_at: At::new(zone, line.start_at),
+        end_at: At::new(zone, line.end_at),
+        version: line.version + 1,
+    });
+    let answer = MovedPlan { sessions: sessions.collect() };
+    let response = serde_json::to_string(&answer).map_err(Problem::internal)?;
+    let json = serde_json::to_string(&lines).map_err(Problem::internal)?;
+    let mut statements = vec![queries::are_at(&json)];
+    statements.extend(queries::move_all(&json, &staff.id, ctx.now));
+    if !besides.is_empty() {
+        let json = serde_json::to_string(&besides).map_err(Problem::internal)?;
+        statements.extend(queries::insert_besides(&json, &known.store_id));
+    }
+    let max_per_day = draft.offer.service.max_per_day;
+    statements.push(queries::moves_stand(&json, &known.store_id, &known.service_id, max_per_day));
+    Ok(Commit { statements, rows, status: StatusCode::OK, response })
+}
+
+impl Move {
+    fn line(&self, ctx: &Ctx, zone: chrono_tz::Tz, spec: &ClaimSpec) -> Answer<Moved> {
+        apply(self.session.status, Event::MovedByStaff).map_err(refused)?;
+        Ok(Moved {
+            order_id: self.session.id.clone(),
+            version: self.session.version,
+            line_id: self.session.line_id.clone(),
             event_id: ctx.new_id()?,
             claim_id: spec.id.clone(),
-            technician_id: one.technician_id,
+            technician_id: self.technician_id.clone(),
             start_at: spec.service.start.ms(),
             end_at: spec.service.end.ms(),
             block_start: spec.block.start.ms(),
             block_end: spec.block.end.ms(),
             date: date_at(zone, spec.service.start.ms()).unwrap_or_default(),
-            from: one.session.start_at,
-        });
+            from: self.session.start_at,
+        })
     }
-    let mut rows = vec![outbox::Row::new(
-        ctx,
-        Message::ConfirmMany {
-            calendar: held.calendar.clone(),
-            claims: confirms,
-            written: held.days.iter().map(Into::into).collect(),
-        },
-    )?];
-    for (calendar, claim_ids) in left {
-        rows.push(outbox::Row::new(ctx, Message::ReleaseMany { calendar, claim_ids })?);
-    }
-    let json = serde_json::to_string(&lines).map_err(Problem::internal)?;
-    let mut statements = vec![queries::are_at(&json)];
-    statements.extend(queries::move_all(&json, &staff.id, ctx.now));
-    let max_per_day = offer.service.max_per_day;
-    statements.push(queries::moves_stand(&json, &known.store_id, &known.service_id, max_per_day));
-    let response =
-        serde_json::to_string(&MovedPlan { sessions: answer }).map_err(Problem::internal)?;
-    Ok(Commit { statements, rows, status: StatusCode::OK, response })
 }

@@ -1,11 +1,11 @@
 //! Sessions that have no time yet: what stands in the way of each, and the nearest times that are free.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zhundian_domain::availability::{NotOffered, Offer as Rule, nearest};
-use zhundian_domain::calendar::{ClaimKind, ClaimSpec, Refusal};
+use zhundian_domain::calendar::{ClaimKind, ClaimSpec, Refusal, Refusals};
 use zhundian_domain::recurrence::MAX_DAYS_AHEAD;
 use zhundian_domain::time::{Bits, DayBits, DayRange, Interval, Tick, UtcDay, date_at};
 use zhundian_durable_objects::calls::{CheckMany, FreeDays};
@@ -21,11 +21,11 @@ use crate::plan::hold::{self, HeldMany};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Whose {
-    /// The store is closed, or full for that day.
+    /// The store is closed, or full for that day or that time.
     Store,
     /// The technician's.
     Technician,
-    /// The room's.
+    /// A room's or a piece of equipment's.
     Room,
 }
 
@@ -48,8 +48,14 @@ pub struct Taking {
     pub whose: Whose,
     /// Its name.
     pub calendar: String,
-    /// A claim for each session, in their order.
-    pub specs: Vec<ClaimSpec>,
+    /// The sessions that take something in it, by their places in [`Draft::starts`], each with its claim.
+    pub claims: Vec<(usize, ClaimSpec)>,
+}
+
+impl Taking {
+    fn specs(&self) -> Vec<ClaimSpec> {
+        self.claims.iter().map(|(_, spec)| spec.clone()).collect()
+    }
 }
 
 /// Sessions that have no time yet.
@@ -82,6 +88,15 @@ pub fn spec(ctx: &Ctx, offer: &Offer, op: &str, start: Tick) -> Answer<ClaimSpec
     })
 }
 
+/// What a calendar would refuse of a taking.
+///
+/// # Errors
+/// 503 when it does not answer.
+pub async fn check(ctx: &Ctx, taking: &Taking) -> Answer<Refusals> {
+    let call = CheckMany { specs: taking.specs(), expires_at: ctx.now + HOLD_MS };
+    Ok(ctx.calendars().call(&taking.calendar, &call).await?.refusals)
+}
+
 impl Draft<'_> {
     /// Everything that stands in the way, by the session's place. Nothing is taken.
     ///
@@ -89,9 +104,9 @@ impl Draft<'_> {
     /// 503 when a calendar does not answer.
     pub async fn conflicts(&self, ctx: &Ctx) -> Answer<BTreeMap<usize, Conflict>> {
         let mut found = self.not_offered(ctx)?;
-        for Taking { whose, calendar, specs } in &self.takings {
-            let call = CheckMany { specs: specs.clone(), expires_at: ctx.now + HOLD_MS };
-            for (index, refusal) in ctx.calendars().call(calendar, &call).await?.refusals {
+        for taking in &self.takings {
+            for (place, refusal) in check(ctx, taking).await? {
+                let Some((index, _)) = taking.claims.get(place) else { continue };
                 let code = match refusal {
                     Refusal::Taken => Code::SlotTaken,
                     Refusal::OutsideWorkingTime => Code::OutsideHours,
@@ -101,7 +116,7 @@ impl Draft<'_> {
                         return Err(Problem::internal("a hold of ours was malformed"));
                     }
                 };
-                found.entry(index).or_insert((code, *whose));
+                found.entry(*index).or_insert((code, taking.whose));
             }
         }
         self.with_nearest(ctx, found).await
@@ -118,7 +133,7 @@ impl Draft<'_> {
             if !open {
                 break;
             }
-            match hold::hold_many(ctx, &taking.calendar, taking.specs.clone()).await? {
+            match hold::hold_many(ctx, &taking.calendar, taking.specs()).await? {
                 Ok(held) => holds.push(held),
                 Err(_) => open = false,
             }
@@ -181,18 +196,20 @@ impl Draft<'_> {
             around.iter().flat_map(|(_, range)| range.days().iter()).collect();
         days.sort_unstable();
         days.dedup();
-        let mut free: Vec<BTreeMap<UtcDay, DayBits>> = Vec::new();
+        let mut free: Vec<(BTreeSet<usize>, BTreeMap<UtcDay, DayBits>)> = Vec::new();
         for taking in self.takings.iter().filter(|_| !days.is_empty()) {
             let store_id = self.offer.store.id.to_string();
             let call = FreeDays { store_id, days: days.clone() };
             let days = ctx.calendars().call(&taking.calendar, &call).await?;
-            free.push(days.into_iter().map(|day| (day.day, day.free)).collect());
+            let of = taking.claims.iter().map(|(index, _)| *index).collect();
+            free.push((of, days.into_iter().map(|day| (day.day, day.free)).collect()));
         }
         let zone = self.offer.store.time_zone;
         let conflict = |index: usize, range: Interval| {
             let start = *self.starts.get(index)?;
             let (code, whose) = *found.get(&index)?;
-            let nearest = self.nearest(ctx, start, range, &free);
+            let mine = free.iter().filter(|(of, _)| of.contains(&index));
+            let nearest = self.nearest(ctx, start, range, mine.map(|(_, days)| days));
             let nearest = nearest.into_iter().map(|tick| At::new(zone, tick.ms())).collect();
             let start_at = At::new(zone, start.ms());
             Some((index, Conflict { start_at, code: code.as_str().into(), whose, nearest }))
@@ -201,12 +218,12 @@ impl Draft<'_> {
     }
 
     /// The starts nearest to `wanted` that everybody has free and that keep clear of the other sessions.
-    fn nearest(
+    fn nearest<'b>(
         &self,
         ctx: &Ctx,
         wanted: Tick,
         range: Interval,
-        free: &[BTreeMap<UtcDay, DayBits>],
+        free: impl Iterator<Item = &'b BTreeMap<UtcDay, DayBits>>,
     ) -> Vec<Tick> {
         let shape = self.offer.shape();
         let mut bits = Bits::none(range);

@@ -9,17 +9,17 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
-use zhundian_domain::calendar::Claim;
+use zhundian_domain::calendar::{Claim, ClaimSpec};
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::pricing::Part;
 use zhundian_domain::recurrence::{Session, Sessions};
-use zhundian_domain::time::date_at;
+use zhundian_domain::time::{Tick, date_at};
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
 use crate::booking::book::Customer;
 use crate::booking::claim::{Commit, Operator};
-use crate::booking::offer::{Offer, Row};
+use crate::booking::offer::{Offer, Pool, Row};
 use crate::booking::queries::{self as booking, Asked};
 use crate::calendars;
 use crate::d1::Statement;
@@ -29,11 +29,14 @@ use crate::http::fields::{At, Date, Id};
 use crate::http::{Ctx, Json};
 use crate::order;
 use crate::outbox::{self, Message};
-use crate::plan::draft::{Conflict, Draft, Taking, Whose, spec};
+use crate::plan::draft::{Conflict, Draft, Taking, Whose, check, spec};
 use crate::plan::hold::{self, HeldMany};
 use crate::plan::see::{Plan, PlanAnswer, PlanRow, Progress, SessionRow};
 use crate::plan::wish::{NewPlan, dates, require_plan};
 use crate::plan::{feature, queries};
+
+/// Rooms of a kind that are asked for a plan.
+const MAX_ROOMS: usize = 10;
 
 /// A plan as it would be.
 #[derive(Serialize, ToSchema)]
@@ -77,7 +80,7 @@ pub(crate) async fn preview(
     staff.require(Permission::BookingPlan, &wish.store_id)?;
     let wanted = Wanted::read(&ctx, &rows, wish)?;
     let op = format!("preview-{}", ctx.request_id);
-    let draft = wanted.draft(&ctx, &op)?;
+    let draft = wanted.draft(&ctx, &op).await?;
     let mut conflicts = draft.conflicts(&ctx).await?;
     let zone = wanted.offer.store.time_zone;
     let count = conflicts.len();
@@ -129,7 +132,7 @@ pub(crate) async fn make(
     let wanted = Wanted::read(&ctx, &rows, wish)?;
 
     // 2. Hold, all or nothing.
-    let draft = wanted.draft(&ctx, &operator.op())?;
+    let draft = wanted.draft(&ctx, &operator.op()).await?;
     let holds = draft.hold(&ctx).await?;
 
     // 3. Commit.
@@ -148,6 +151,7 @@ fn reads(ctx: &Ctx, wish: &NewPlan) -> Vec<Statement> {
         feature::is_on(),
         booking::offer(&asked, from, until, false),
         booking::contact_of_member(&wish.member_id),
+        queries::room(wish.room_id.as_ref(), &wish.store_id),
     ]
 }
 
@@ -167,23 +171,51 @@ impl Wanted {
         let customer: Option<Customer> = rows.first(2)?;
         let customer =
             customer.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
+        if wish.room_id.is_some() && rows.first::<bool>(3)?.is_none() {
+            return Err(Problem::from(Code::UnknownResource).at("room_id"));
+        }
         let sessions = wish.sessions(&offer, ctx.now)?;
         Ok(Self { wish, offer, customer, sessions })
     }
 
-    fn draft(&self, ctx: &Ctx, op: &str) -> Answer<Draft<'_>> {
-        let starts: Vec<_> = self.sessions.sessions.iter().map(|one| one.start).collect();
-        let specs = || {
-            starts
-                .iter()
-                .map(|start| spec(ctx, &self.offer, op, *start))
-                .collect::<Answer<Vec<_>>>()
+    /// What the sessions take: the technician, the room asked for, and of each pool of the service one
+    /// calendar, the same for all of them.
+    async fn draft(&self, ctx: &Ctx, op: &str) -> Answer<Draft<'_>> {
+        let starts: Vec<Tick> = self.sessions.sessions.iter().map(|one| one.start).collect();
+        let taking = |whose: Whose, calendar: String| -> Answer<Taking> {
+            let claims = starts.iter().enumerate();
+            let claims = claims
+                .map(|(index, start)| Ok((index, spec(ctx, &self.offer, op, *start)?)))
+                .collect::<Answer<_>>()?;
+            Ok(Taking { whose, calendar, claims })
         };
-        let takings = vec![Taking {
-            whose: Whose::Technician,
-            calendar: calendars::technician(&self.wish.technician_id),
-            specs: specs()?,
-        }];
+        let mut takings =
+            vec![taking(Whose::Technician, calendars::technician(&self.wish.technician_id))?];
+        let mut room = self.wish.room_id.as_ref().map(calendars::room);
+        for pool in &self.offer.pools {
+            let taken: Vec<String> = takings.iter().map(|one| one.calendar.clone()).collect();
+            let asked = room.take_if(|room| pool.name(room).is_some());
+            let mut best: Option<(usize, Taking)> = None;
+            for calendar in candidates(pool, asked, &taken) {
+                let whose = if calendar.starts_with("room:") { Whose::Room } else { Whose::Store };
+                let one = taking(whose, calendar)?;
+                let only = pool.calendars().count() == 1;
+                let refused = if only { 0 } else { check(ctx, &one).await?.len() };
+                if best.as_ref().is_none_or(|(least, _)| refused < *least) {
+                    best = Some((refused, one));
+                }
+                if refused == 0 {
+                    break;
+                }
+            }
+            let (_, one) =
+                best.ok_or_else(|| Problem::from(Code::UnknownResource).at("service_id"))?;
+            takings.push(one);
+        }
+        if let Some(room) = room {
+            takings.push(taking(Whose::Room, room)?);
+        }
+        takings.sort_by(|one, other| one.calendar.cmp(&other.calendar));
         Ok(Draft { offer: &self.offer, starts, takings })
     }
 
@@ -235,9 +267,28 @@ impl Wanted {
         let json = serde_json::to_string(&made).map_err(Problem::internal)?;
         let mut statements = vec![
             queries::plan_stands(&terms, &json),
-            queries::insert_plan(&terms, &repetition.to_string(), wish.card_id.as_ref()),
+            queries::insert_plan(
+                &terms,
+                &repetition.to_string(),
+                wish.card_id.as_ref(),
+                wish.room_id.as_ref(),
+            ),
         ];
         statements.extend(queries::insert_sessions(&terms, &json));
+        let besides: Vec<Besides> = holds
+            .iter()
+            .filter(|held| held.calendar != technicians)
+            .flat_map(|held| {
+                let claims = made.iter().zip(&held.claims);
+                claims.map(|(made, claim)| {
+                    Besides::new(&held.calendar, &made.order_id, &made.claim_id, &claim.spec)
+                })
+            })
+            .collect();
+        if !besides.is_empty() {
+            let json = serde_json::to_string(&besides).map_err(Problem::internal)?;
+            statements.extend(queries::insert_besides(&json, &wish.store_id));
+        }
 
         let rows = holds
             .iter()
@@ -264,6 +315,7 @@ impl Wanted {
             service_name: offer.service.name.clone(),
             technician_id: wish.technician_id.clone(),
             technician_name: technician.1.clone(),
+            room_id: wish.room_id.clone(),
             repetition,
             card_id: wish.card_id.clone(),
             note: wish.note.as_str().to_owned(),
@@ -278,6 +330,42 @@ impl Wanted {
         let plan: Plan = row.into_view();
         let response = serde_json::to_string(&PlanAnswer { plan }).map_err(Problem::internal)?;
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
+    }
+}
+
+/// The calendars of a pool that make sense to ask.
+fn candidates(pool: &Pool, asked: Option<String>, taken: &[String]) -> Vec<String> {
+    let all = pool.calendars().map(str::to_owned).filter(|calendar| !taken.contains(calendar));
+    asked.map_or_else(|| all.take(MAX_ROOMS).collect(), |asked| vec![asked])
+}
+
+/// A claim of a session besides its technician's.
+#[derive(Serialize)]
+pub struct Besides {
+    order_id: Id,
+    line_id: String,
+    claim_id: String,
+    calendar: String,
+    start_at: i64,
+    end_at: i64,
+    block_start: i64,
+    block_end: i64,
+}
+
+impl Besides {
+    /// A claim of a line of an order.
+    #[must_use]
+    pub fn new(calendar: &str, order_id: &Id, line_id: &str, spec: &ClaimSpec) -> Self {
+        Self {
+            order_id: order_id.clone(),
+            line_id: line_id.to_owned(),
+            claim_id: spec.id.clone(),
+            calendar: calendar.to_owned(),
+            start_at: spec.service.start.ms(),
+            end_at: spec.service.end.ms(),
+            block_start: spec.block.start.ms(),
+            block_end: spec.block.end.ms(),
+        }
     }
 }
 

@@ -95,10 +95,15 @@ pub fn plan_stands(terms: &Terms, sessions: &str) -> Statement {
 
 /// Writes the plan's row.
 #[must_use]
-pub fn insert_plan(terms: &Terms, repetition: &str, card_id: Option<&Id>) -> Statement {
+pub fn insert_plan(
+    terms: &Terms,
+    repetition: &str,
+    card_id: Option<&Id>,
+    room_id: Option<&Id>,
+) -> Statement {
     sql!(
         "INSERT INTO plan (id, member_id, store_id, service_id, technician_id, repetition, card_id, note,
-            made_by, created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            made_by, created_at, room_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         terms.plan_id,
         terms.member_id,
         terms.store_id,
@@ -108,7 +113,8 @@ pub fn insert_plan(terms: &Terms, repetition: &str, card_id: Option<&Id>) -> Sta
         card_id,
         terms.note,
         terms.staff_id,
-        terms.now
+        terms.now,
+        room_id
     )
 }
 
@@ -167,6 +173,40 @@ pub fn insert_sessions(terms: &Terms, sessions: &str) -> [Statement; 3] {
     ]
 }
 
+/// Writes the claims of sessions besides the technician's: `[{"order_id", "line_id", "claim_id", "calendar",
+/// "start_at", "end_at", "block_start", "block_end"}, …]`; raises `resources_exist` when a room has been
+/// retired.
+#[must_use]
+pub fn insert_besides(claims: &str, store_id: &Id) -> [Statement; 2] {
+    let in_use = precondition(
+        "resources_exist",
+        "NOT EXISTS (SELECT 1 FROM json_each(?1) WHERE substr(value ->> 'calendar', 1, 5) = 'room:'
+            AND NOT EXISTS (SELECT 1 FROM resource WHERE id = substr(value ->> 'calendar', 6)
+                AND status = 'active'))",
+        vec![claims.into()],
+    );
+    let insert = sql!(
+        "INSERT INTO line_claim (claim_id, line_id, order_id, store_id, calendar, start_at, end_at,
+            block_start, block_end, status)
+         SELECT value ->> 'claim_id', value ->> 'line_id', value ->> 'order_id', ?2, value ->> 'calendar',
+            value ->> 'start_at', value ->> 'end_at', value ->> 'block_start', value ->> 'block_end',
+            'live' FROM json_each(?1)",
+        claims,
+        store_id
+    );
+    [in_use, insert]
+}
+
+/// Answers a row when a room or a piece of equipment of a store can be used.
+#[must_use]
+pub fn room(id: Option<&Id>, store_id: &Id) -> Statement {
+    sql!(
+        "SELECT 'true' AS json FROM resource WHERE id = ?1 AND store_id = ?2 AND status = 'active'",
+        id,
+        store_id
+    )
+}
+
 /// A plan's row as [`super::see::PlanRow`] reads it, without its sessions; `p` is the plan.
 const PLAN: &str = "'id', p.id, 'member_id', p.member_id,
     'member_name', (SELECT nickname FROM member WHERE id = p.member_id),
@@ -174,7 +214,7 @@ const PLAN: &str = "'id', p.id, 'member_id', p.member_id,
     'service_id', p.service_id, 'service_name', (SELECT name FROM service WHERE id = p.service_id),
     'technician_id', p.technician_id,
     'technician_name', (SELECT name FROM technician WHERE id = p.technician_id),
-    'repetition', json(p.repetition), 'card_id', p.card_id, 'note', p.note, 'created_at', p.created_at,
+    'room_id', p.room_id, 'repetition', json(p.repetition), 'card_id', p.card_id, 'note', p.note, 'created_at', p.created_at,
     'progress', (SELECT json_object(
         'total', count(*) FILTER (WHERE status NOT IN ('cancelled', 'closed')),
         'done', count(session_done_at), 'missed', count(*) FILTER (WHERE status = 'no_show'),
@@ -234,6 +274,8 @@ pub fn open_sessions(plan_id: &Id) -> Statement {
     sql!(
         "SELECT json_group_array(json_object('id', o.id, 'status', o.status, 'version', o.version,
             'line_id', l.id, 'technician_id', l.technician_id, 'claim_id', l.claim_id,
+            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM claim
+                WHERE line_id = l.id AND status = 'live'),
             'start_at', l.start_at, 'paid', json(CASE WHEN EXISTS (SELECT 1 FROM payment
                 WHERE order_id = o.id AND status <> 'closed') THEN 'true' ELSE 'false' END))
             ORDER BY l.start_at) AS json
@@ -268,7 +310,7 @@ pub fn are_at(orders: &str) -> Statement {
 
 /// Cancels orders (`[{"order_id", "event_id"}, …]`) with their lines and an event for each.
 #[must_use]
-pub fn cancel_all(orders: &str, staff_id: &Id, reason: &str, now: i64) -> [Statement; 3] {
+pub fn cancel_all(orders: &str, staff_id: &Id, reason: &str, now: i64) -> [Statement; 4] {
     [
         sql!(
             "UPDATE orders SET status = 'cancelled', version = version + 1, updated_at = ?2
@@ -278,6 +320,11 @@ pub fn cancel_all(orders: &str, staff_id: &Id, reason: &str, now: i64) -> [State
         ),
         sql!(
             "UPDATE order_line SET status = 'cancelled'
+             WHERE order_id IN (SELECT value ->> 'order_id' FROM json_each(?1))",
+            orders
+        ),
+        sql!(
+            "UPDATE line_claim SET status = 'cancelled'
              WHERE order_id IN (SELECT value ->> 'order_id' FROM json_each(?1))",
             orders
         ),
@@ -294,9 +341,10 @@ pub fn cancel_all(orders: &str, staff_id: &Id, reason: &str, now: i64) -> [State
 }
 
 /// Moves sessions to their new claims: `[{"order_id", "line_id", "event_id", "claim_id", "technician_id",
-/// "start_at", "end_at", "block_start", "block_end", "date", "from"}, …]`.
+/// "start_at", "end_at", "block_start", "block_end", "date", "from"}, …]`. Their claims besides the
+/// technician's are forgotten, to make room for others.
 #[must_use]
-pub fn move_all(sessions: &str, staff_id: &Id, now: i64) -> [Statement; 3] {
+pub fn move_all(sessions: &str, staff_id: &Id, now: i64) -> [Statement; 4] {
     [
         sql!(
             "UPDATE orders SET technician_id = to_.value ->> 'technician_id',
@@ -312,6 +360,10 @@ pub fn move_all(sessions: &str, staff_id: &Id, now: i64) -> [Statement; 3] {
                 block_end = to_.value ->> 'block_end', date = to_.value ->> 'date',
                 version = version + 1
              FROM json_each(?1) AS to_ WHERE order_line.id = to_.value ->> 'line_id'",
+            sessions
+        ),
+        sql!(
+            "DELETE FROM line_claim WHERE line_id IN (SELECT value ->> 'line_id' FROM json_each(?1))",
             sessions
         ),
         sql!(

@@ -37,6 +37,8 @@ pub struct Plan {
     technician_id: Id,
     /// Their name.
     technician_name: String,
+    /// The room, when one was asked for.
+    room_id: Option<Id>,
     /// How it was asked for.
     #[schema(value_type = Object)]
     repetition: Value,
@@ -122,6 +124,8 @@ pub struct PlanRow {
     pub technician_id: Id,
     /// Their name.
     pub technician_name: String,
+    /// The room, when one was asked for.
+    pub room_id: Option<Id>,
     /// How it was asked for.
     pub repetition: Value,
     /// The card.
@@ -204,6 +208,7 @@ impl PlanRow {
             service_name: self.service_name,
             technician_id: self.technician_id,
             technician_name: self.technician_name,
+            room_id: self.room_id,
             repetition: self.repetition,
             card_id: self.card_id,
             note: self.note,

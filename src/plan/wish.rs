@@ -54,6 +54,10 @@ pub struct NewPlan {
     pub service_id: Id,
     /// By whom.
     pub technician_id: Id,
+    /// The room or piece of equipment; one of those that the service asks for, the same for every session,
+    /// when absent.
+    #[serde(default)]
+    pub room_id: Option<Id>,
     /// How the starts repeat. A repetition keeps the time on the store's clock; where the clock skips it
     /// the session starts as the clock goes on, where the clock shows it twice the first time counts.
     pub rhythm: Rhythm,

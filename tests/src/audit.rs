@@ -103,9 +103,10 @@ struct Reader {
     now: i64,
     claims: Vec<Claim>,
     capacity: HashMap<String, i64>,
-    technicians: Vec<Value>,
+    told: Vec<Value>,
     orders: Vec<Value>,
     lines: Vec<Value>,
+    besides: Vec<Value>,
     blocks: Vec<Value>,
     events: Vec<Value>,
     answers: Vec<Value>,
@@ -130,10 +131,7 @@ fn at(ms: i64) -> String {
 
 impl Reader {
     fn read(stack: &Stack, now: i64) -> Self {
-        let of_calendars = |sql: &str| {
-            let tables = stack.calendars(sql);
-            tables.into_iter().filter(|(name, _)| name.starts_with("technician:"))
-        };
+        let of_calendars = |sql: &str| stack.calendars(sql).into_iter();
         let claims = of_calendars("SELECT * FROM claim").flat_map(|(calendar, rows)| {
             rows.into_iter().map(move |row| Claim {
                 calendar: calendar.clone(),
@@ -153,9 +151,12 @@ impl Reader {
             capacity: of_calendars("SELECT capacity FROM window")
                 .map(|(calendar, rows)| (calendar, int(&rows[0], "capacity")))
                 .collect(),
-            technicians: stack.d1("SELECT id, capacity FROM technician"),
+            told: stack.d1("SELECT 'technician:' || id AS calendar, capacity FROM technician
+                UNION ALL SELECT 'room:' || id, capacity FROM resource
+                UNION ALL SELECT 'store:' || id, capacity FROM store WHERE capacity IS NOT NULL"),
             orders: stack.d1("SELECT * FROM orders"),
             lines: stack.d1("SELECT * FROM order_line"),
+            besides: stack.d1("SELECT * FROM line_claim"),
             blocks: stack.d1("SELECT * FROM block"),
             events: stack.d1("SELECT order_id, kind, actor_kind FROM order_event ORDER BY id"),
             answers: stack.d1("SELECT * FROM idempotency"),
@@ -181,8 +182,8 @@ impl Reader {
     /// I1: no instant carries more than its calendar's capacity, all of which a block takes. A move and
     /// what it replaces are one appointment where they overlap.
     fn capacities(&mut self) {
-        for row in &self.technicians {
-            let calendar = format!("technician:{}", text(row, "id"));
+        for row in &self.told {
+            let calendar = text(row, "calendar");
             let (told, kept) = (int(row, "capacity"), self.capacity(&calendar));
             if told != kept {
                 self.off.push(format!("{calendar}: capacity {kept}, D1 says {told}"));
@@ -227,17 +228,24 @@ impl Reader {
             }
         }
         let mut live: HashSet<String> = HashSet::new();
-        let lines = self.lines.iter().map(|line| ("line", "claim_id", line));
+        let lines = self.lines.iter().chain(&self.besides).map(|line| ("line", "claim_id", line));
         for (what, claim_id, row) in lines.chain(self.blocks.iter().map(|row| ("block", "id", row)))
         {
             if text(row, "status") != "live" {
                 continue;
             }
             let id = text(row, claim_id);
-            let name = format!("I3 {what} {}", text(row, "id"));
+            let name = format!("I3 {what} {}", text(row, claim_id));
             let block =
                 if what == "line" { ["block_start", "block_end"] } else { ["start_at", "end_at"] };
-            let times = ["start_at", "end_at", block[0], block[1]].map(|name| int(row, name));
+            let mut times = ["start_at", "end_at", block[0], block[1]].map(|name| int(row, name));
+            // While a treatment works by itself its technician has two claims, each of a part of it.
+            times[0] = times[0].max(times[2]);
+            times[1] = times[1].min(times[3]);
+            let calendar = row["calendar"].as_str().map_or_else(
+                || format!("technician:{}", text(row, "technician_id")),
+                str::to_owned,
+            );
             match claims.get(id.as_str()) {
                 None => off.push(format!("{name}: no claim {id}")),
                 Some(claim) if claim.state != "confirmed" => {
@@ -246,9 +254,7 @@ impl Reader {
                 Some(claim) if claim.times != times => {
                     off.push(format!("{name}: {times:?}, its claim {:?}", claim.times));
                 }
-                Some(claim)
-                    if claim.calendar != format!("technician:{}", text(row, "technician_id")) =>
-                {
+                Some(claim) if claim.calendar != calendar => {
                     off.push(format!("{name}: its claim is in {}", claim.calendar));
                 }
                 Some(claim) if (claim.kind == "block") != (what == "block") => {
@@ -482,7 +488,8 @@ mod tests {
                 claim("c", START, "confirmed"),
             ],
             capacity: [("technician:t".to_owned(), 1)].into(),
-            technicians: vec![json!({"id": "t", "capacity": 1})],
+            told: vec![json!({"calendar": "technician:t", "capacity": 1})],
+            besides: Vec::new(),
             orders: vec![order],
             lines: vec![line],
             blocks: Vec::new(),
@@ -497,7 +504,7 @@ mod tests {
     /// The technician takes three at a time, so that the one appointment leaves everything free.
     fn of_three(world: &mut Reader) {
         world.capacity.insert("technician:t".into(), 3);
-        world.technicians[0]["capacity"] = 3.into();
+        world.told[0]["capacity"] = 3.into();
         world.days[TOUCHED]["free"] = "f".repeat(72).into();
     }
 

@@ -584,7 +584,7 @@ async fn operations_show_jobs_the_outbox_and_drift_and_the_audit_repairs() {
         )
     };
     let unknown = json!({"topic": "sing"});
-    let confirm = json!({"topic": "sync_calendar", "technician_id": shop.technicians[0]});
+    let confirm = json!({"topic": "sync_calendar", "calendar": format!("technician:{}", shop.technicians[0])});
     let sql = [
         row('a', &nonsense, 39, 1_000),
         row('b', &unknown, 39, 2_000),

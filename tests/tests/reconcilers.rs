@@ -55,13 +55,15 @@ async fn what_is_off_is_repaired_and_counted() {
     let keeper_start = DateTime::parse_from_rfc3339(&format!("{}T14:00:00+08:00", date(1)));
     let keeper_start = keeper_start.expect("an instant").timestamp_millis();
     let confirm = json!({
-        "topic": "confirm", "calendar": format!("technician:{}", shop.technicians[0]), "written": [],
-        "order_id": moved.order,
-        "spec": {
-            "id": fresh("d"), "op": "late", "store_id": shop.store, "kind": "appointment", "quantity": 1,
-            "service": {"start": keeper_start, "end": keeper_start + 3_600_000},
-            "block": {"start": keeper_start, "end": keeper_start + 3_600_000},
-        },
+        "topic": "confirm", "order_id": moved.order,
+        "claims": [{
+            "calendar": format!("technician:{}", shop.technicians[0]),
+            "spec": {
+                "id": fresh("d"), "op": "late", "store_id": shop.store, "kind": "appointment", "quantity": 1,
+                "service": {"start": keeper_start, "end": keeper_start + 3_600_000},
+                "block": {"start": keeper_start, "end": keeper_start + 3_600_000},
+            },
+        }],
     });
     let sql = format!(
         "UPDATE orders SET updated_at = updated_at - 600000;
@@ -151,12 +153,14 @@ async fn a_confirm_after_the_cancellation_keeps_no_time_even_of_a_claim_nobody_k
     let start = start.expect("an instant").timestamp_millis();
     let times = json!({"start": start, "end": start + 3_600_000});
     let confirm = json!({
-        "topic": "confirm", "calendar": format!("technician:{}", shop.technicians[0]), "written": [],
-        "order_id": booked.order, "paid": true,
-        "spec": {
-            "id": claim, "op": "late", "store_id": shop.store, "kind": "appointment", "quantity": 1,
-            "service": times, "block": times,
-        },
+        "topic": "confirm", "order_id": booked.order, "paid": true,
+        "claims": [{
+            "calendar": format!("technician:{}", shop.technicians[0]),
+            "spec": {
+                "id": claim, "op": "late", "store_id": shop.store, "kind": "appointment", "quantity": 1,
+                "service": times, "block": times,
+            },
+        }],
     });
     let sql = format!(
         "UPDATE order_line SET claim_id = '{claim}' WHERE id = '{}';

@@ -289,6 +289,15 @@ impl Scene {
         self.owner.post(path, body).await.expect(201).text("/id").to_owned()
     }
 
+    fn resource(&self) -> Value {
+        json!({"store_id": self.a.store, "kind": "room", "type": "护理房", "name": "一号房"})
+    }
+
+    async fn new_resource(&self) -> String {
+        let id = self.created("/api/v1/admin/resources", self.resource()).await;
+        format!("/api/v1/admin/resources/{id}")
+    }
+
     async fn new_staff(&self) -> String {
         let grants = json!([{"role": "cashier", "store_id": self.a.store}]);
         let body = json!({"phone": some_phone(), "name": "收银", "grants": grants});
@@ -501,6 +510,20 @@ impl Scene {
                 let body = json!({"name": "将退", "stores": [store]});
                 let id = self.created(technicians, body).await;
                 let path = format!("{technicians}/{id}/retire");
+                ask(StoreA, path).with(json!({"version": 1}))
+            }
+            "admin_list_resources" => {
+                ask(StoreA, format!("/api/v1/admin/resources?store_id={store}"))
+            }
+            "admin_get_resource" => ask(StoreA, self.new_resource().await),
+            "create_resource" => ask(StoreA, "/api/v1/admin/resources").with(self.resource()),
+            "change_resource" => {
+                let path = self.new_resource().await;
+                let body = self.as_change(&path).await;
+                ask(StoreA, path).with(body)
+            }
+            "retire_resource" => {
+                let path = format!("{}/retire", self.new_resource().await);
                 ask(StoreA, path).with(json!({"version": 1}))
             }
             "get_windows" => ask(StoreA, windows),
