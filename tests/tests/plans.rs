@@ -38,8 +38,9 @@ fn wish(shop: &Shop, member_id: &str, fields: Value) -> Value {
         "store_id": shop.store, "service_id": shop.service, "technician_id": shop.technicians[0],
         "member_id": member_id, "rhythm": "weekly", "starts": [at(1, "12:00")], "times": 4,
     });
-    for (field, value) in fields.as_object().expect("fields of a plan") {
-        body[field] = value.clone();
+    let Value::Object(fields) = fields else { panic!("no fields: {fields}") };
+    for (field, value) in fields {
+        body[field.as_str()] = value;
     }
     body
 }
@@ -77,12 +78,12 @@ async fn off_hides_every_trace() {
             "deposit": {"kind": "none"}, "places": ["store"], "modes": ["plan"], "stores": [shop.store],
         })
     };
-    let plain = stack.shop(1, Hours::Day).await;
-    let refused = owner.post("/api/v1/admin/services", body(&plain)).await;
+    let elsewhere = stack.shop(1, Hours::Day).await;
+    let refused = owner.post("/api/v1/admin/services", body(&elsewhere)).await;
     refused.refused(422, "unknown_value");
 
     switch(&stack, true).await;
-    let mut both = body(&plain);
+    let mut both = body(&elsewhere);
     both["modes"] = json!(["plan", "direct"]);
     owner.post("/api/v1/admin/services", both).await.refused(422, "mode_alone");
     let shop = plan_shop(&stack, 1, json!({})).await;
@@ -180,13 +181,16 @@ async fn bad_input_is_refused_and_changes_nothing() {
     ));
     stack.restart_worker().await;
     let hundred: Vec<String> = (0..100).map(|day| at(day + 1, "12:00")).collect();
-    let fifty: Vec<String> = (0..50).map(|day| at(day + 1, "12:00")).collect();
     let none = "0".repeat(32);
     let cases = [
         (json!({"times": 0}), "out_of_range", "times"),
         (json!({"times": 100}), "out_of_range", "times"),
         (json!({"rhythm": "custom", "starts": hundred}), "too_many_items", "starts"),
-        (json!({"starts": fifty, "times": 2}), "too_many_sessions", "times"),
+        (
+            json!({"starts": [at(1, "12:00"), at(2, "14:00")], "times": 50}),
+            "too_many_sessions",
+            "times",
+        ),
         (json!({"starts": []}), "out_of_range", "starts"),
         (json!({"starts": [at(1, "12:00"), at(1, "12:00")]}), "duplicate_item", "starts[1]"),
         (json!({"starts": [at(1, "12:00"), at(-1, "12:00")]}), "start_in_past", "starts[1]"),
@@ -468,15 +472,32 @@ async fn a_worker_that_dies_between_hold_and_confirm_loses_nothing() {
     let made = call.clone().await.expect(201);
     assert_eq!(made.body["plan"]["total"], 20);
 
+    // Anywhere on the way: the same operation again makes the one plan.
+    let mut sessions = 20;
+    for wait in [20, 45, 70, 110] {
+        let id = member_id(&stack.some_member().await).await;
+        let start = at(1, ["14:00", "15:00", "16:00", "17:00"][sessions / 20 - 1]);
+        let body = wish(&shop, &id, json!({"times": 20, "starts": [start]}));
+        let call = owner.post("/api/v1/staff/plans", body).idempotent();
+        let first = tokio::spawn(call.clone().attempt());
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        stack.kill_worker();
+        let _ = first.await;
+        stack.restart_worker().await;
+        call.await.check(201);
+        sessions += 20;
+    }
+    assert_eq!(stack.d1("SELECT count(*) AS n FROM plan")[0]["n"], 5);
+
     // After the commit, before the confirm.
     stack.kill_worker();
-    let sessions = "SELECT count(*) AS n FROM order_line WHERE status = 'live'";
-    assert_eq!(stack.d1(sessions)[0]["n"], 20);
+    let lines = "SELECT count(*) AS n FROM order_line WHERE status = 'live'";
+    assert_eq!(stack.d1(lines)[0]["n"], sessions);
     stack.restart_worker().await;
     assert_eq!(call.await.expect(201).bytes, made.bytes);
-    eventually("every claim confirmed", Duration::from_secs(60), async || {
+    eventually("every claim confirmed", Duration::from_mins(1), async || {
         let _ = stack.run_cron("* * * * *").await;
-        (claims(&stack, "confirmed") == 20 && claims(&stack, "held") == 0).then_some(())
+        (claims(&stack, "confirmed") == sessions && claims(&stack, "held") == 0).then_some(())
     })
     .await;
     let _ = stack.run_cron("*/5 * * * *").await;
@@ -508,4 +529,76 @@ async fn of_plans_that_want_the_same_time_one_gets_all_of_it() {
     })
     .await;
     assert_eq!(off(&stack, &shop), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_takes_its_room_and_what_the_store_has_room_for() {
+    let stack = Stack::start().await;
+    switch(&stack, true).await;
+    let owner = stack.owner().await;
+    let fields = json!({"resources": [{"type": "房间"}]});
+    let shop = plan_shop(&stack, 2, fields).await;
+    let mut rooms = Vec::new();
+    for name in ["松", "竹"] {
+        let body = json!({"store_id": shop.store, "kind": "room", "type": "房间", "name": name});
+        let made = owner.post("/api/v1/admin/resources", body).await.expect(201);
+        rooms.push(made.text("/id").to_owned());
+    }
+    let id = member_id(&stack.some_member().await).await;
+    let starts: Vec<String> = (1..=3).map(|day| at(day, "12:00")).collect();
+    let body = wish(&shop, &id, json!({"starts": starts, "times": 33, "room_id": rooms[0]}));
+    let begun = Instant::now();
+    let made = make(&owner, &body).await.expect(201);
+    let took = begun.elapsed();
+    let line = stack.logged(&made).await;
+    println!(
+        "99 sessions with a room: {} ms, {} D1 batches, {} object calls, {} rows written",
+        took.as_millis(),
+        line["d1_batches"],
+        line["object_calls"],
+        line["d1_rows_written"]
+    );
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(line["d1_batches"].as_u64() <= Some(3), "{line}");
+    assert_eq!(line["object_calls"], 2, "{line}");
+    assert_eq!(made.body["plan"]["room_id"], rooms[0]);
+
+    // The same room is taken for the other technician; the kind has another one.
+    let fields = json!({"technician_id": shop.technicians[1], "room_id": rooms[0]});
+    let mut body = wish(&shop, &id, fields);
+    let refused = make(&owner, &body).await;
+    refused.refused(409, "plan_conflicts");
+    assert_eq!(refused.body["conflicts"][0]["whose"], "room");
+    assert_eq!(refused.body["conflicts"][0]["nearest"][0], at(1, "11:00"));
+    body["room_id"] = Value::Null;
+    let other = make(&owner, &body).await.expect(201);
+    eventually("every claim confirmed", Duration::from_secs(10), async || {
+        (claims(&stack, "confirmed") == 2 * (99 + 4) && claims(&stack, "held") == 0).then_some(())
+    })
+    .await;
+    let order = other.text("/plan/sessions/0/id");
+    let seen = owner.get(format!("/api/v1/staff/orders/{order}")).await.expect(200);
+    assert_eq!(seen.body["order"]["lines"][0]["resources"][0]["id"], rooms[1]);
+
+    // What is moved and cancelled takes its rooms along.
+    let plan = other.text("/plan/id");
+    let session = other.text("/plan/sessions/2/id");
+    let body = json!({"which": "rest", "session_id": session, "start_at": at(15, "18:00")});
+    act(&owner, plan, "reschedule", body).await.check(200);
+    let body = json!({"which": "all"});
+    act(&owner, made.text("/plan/id"), "cancel", body).await.check(200);
+    eventually("the claims of four sessions stand", Duration::from_secs(10), async || {
+        (claims(&stack, "confirmed") == 2 * 4 && claims(&stack, "held") == 0).then_some(())
+    })
+    .await;
+    // A room that is retired is no room.
+    let retire = format!("/api/v1/admin/resources/{}/retire", rooms[0]);
+    owner.post(retire, json!({"version": 1})).await.check(200);
+    let mut body = wish(&shop, &id, json!({"starts": [at(2, "15:00")], "room_id": rooms[0]}));
+    make(&owner, &body).await.refused(422, "unknown_resource");
+    body["room_id"] = json!("0".repeat(32));
+    preview(&owner, &body).await.refused(422, "unknown_resource");
+    let _ = stack.run_cron("*/5 * * * *").await;
+    let audit = Audit::of(&stack, &[(&shop, Hours::Day)]);
+    assert!(audit.off.is_empty() && audit.drift.is_empty(), "{:?} {:?}", audit.off, audit.drift);
 }
