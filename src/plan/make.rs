@@ -196,10 +196,11 @@ impl Wanted {
             let taken: Vec<String> = takings.iter().map(|one| one.calendar.clone()).collect();
             let asked = room.take_if(|room| pool.name(room).is_some());
             let mut best: Option<(usize, Taking)> = None;
-            for calendar in candidates(pool, asked, &taken) {
+            let candidates = candidates(pool, asked, &taken);
+            let only = candidates.len() == 1;
+            for calendar in candidates {
                 let whose = if calendar.starts_with("room:") { Whose::Room } else { Whose::Store };
                 let one = taking(whose, calendar)?;
-                let only = pool.calendars().count() == 1;
                 let refused = if only { 0 } else { check(ctx, &one).await?.len() };
                 if best.as_ref().is_none_or(|(least, _)| refused < *least) {
                     best = Some((refused, one));
