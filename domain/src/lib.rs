@@ -14,6 +14,7 @@
 //! - [`payment`], [`cancellation`] and [`ledger`]: what evidence of a payment does, what comes back, and
 //!   the accounts that say where the money is (invariants I4 and I5).
 
+pub mod assignment;
 pub mod availability;
 pub mod calendar;
 pub mod cancellation;
