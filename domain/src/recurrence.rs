@@ -11,10 +11,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta};
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::time::{DAY_MS, LocalInstant, TICK_MINUTES, Tick, local_instant, wall_at};
+use crate::zone::Zone;
 
 /// Sessions in one plan.
 pub const MAX_SESSIONS: usize = 99;
@@ -104,7 +104,7 @@ pub enum Refusal {
 /// What decides beside the repetition.
 pub struct Setting<F> {
     /// The zone of the store's clock.
-    pub zone: Tz,
+    pub zone: Zone,
     /// Ticks from a session's start to the earliest start of another one.
     pub length: i64,
     /// On which dates the store is closed.
@@ -168,7 +168,7 @@ impl Repetition {
     }
 
     /// Every start with what the clock shows at it, closed days among them.
-    fn occurrences(&self, zone: Tz, times: u16) -> impl Iterator<Item = (Tick, NaiveDateTime)> {
+    fn occurrences(&self, zone: Zone, times: u16) -> impl Iterator<Item = (Tick, NaiveDateTime)> {
         let step = if self.rhythm == Rhythm::Weekly { 7 } else { 1 };
         self.first.iter().flat_map(move |first| {
             let wall = wall_at(zone, first.ms())
@@ -216,7 +216,7 @@ fn time_of_minute(minute: u16) -> NaiveTime {
 /// `start` moved by as much as `to` differs from `from` on the clock of `zone`, as a repetition would have it;
 /// `None` beyond the calendar's ends.
 #[must_use]
-pub fn shifted(zone: Tz, start: Tick, from: Tick, to: Tick) -> Option<Tick> {
+pub fn shifted(zone: Zone, start: Tick, from: Tick, to: Tick) -> Option<Tick> {
     let wall = |tick: Tick| {
         wall_at(zone, tick.ms()).map(|wall| wall.date.and_time(time_of_minute(wall.minute)))
     };
@@ -228,7 +228,7 @@ pub fn shifted(zone: Tz, start: Tick, from: Tick, to: Tick) -> Option<Tick> {
 }
 
 /// The tick at which the clock shows `wall`, or goes on after having skipped it; and what it shows then.
-fn start_on(zone: Tz, wall: NaiveDateTime) -> Option<(Tick, NaiveDateTime)> {
+fn start_on(zone: Zone, wall: NaiveDateTime) -> Option<(Tick, NaiveDateTime)> {
     // No clock skips more than a day.
     (0..=24 * 60 / TICK_MINUTES).find_map(|steps| {
         let wall = wall.checked_add_signed(TimeDelta::minutes(steps * TICK_MINUTES))?;

@@ -12,6 +12,7 @@ use zhundian_domain::calendar::ClaimSpec;
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::recurrence;
 use zhundian_domain::time::{Tick, date_at};
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -444,7 +445,7 @@ fn commit(
 }
 
 impl Move {
-    fn line(&self, ctx: &Ctx, zone: chrono_tz::Tz, spec: &ClaimSpec) -> Answer<Moved> {
+    fn line(&self, ctx: &Ctx, zone: Zone, spec: &ClaimSpec) -> Answer<Moved> {
         apply(self.session.status, Event::MovedByStaff).map_err(refused)?;
         Ok(Moved {
             order_id: self.session.id.clone(),

@@ -1,9 +1,9 @@
 //! Plans as members and staff see them: lists with progress, one plan with its sessions.
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
@@ -115,7 +115,7 @@ pub struct PlanRow {
     /// Its name.
     pub store_name: String,
     /// Its clock.
-    pub time_zone: Tz,
+    pub time_zone: Zone,
     /// The service.
     pub service_id: Id,
     /// Its name.

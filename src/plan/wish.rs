@@ -7,6 +7,7 @@ use zhundian_domain::recurrence::{
     self, MAX_DAYS_AHEAD, MAX_SESSIONS, OnClosed, Repetition, Sessions, Setting,
 };
 use zhundian_domain::time::{Tick, UtcDay};
+use zhundian_domain::zone::Zone;
 
 use crate::booking::offer::{Offer, resolve};
 use crate::catalog::{Mode, Set};
@@ -174,7 +175,7 @@ impl NewPlan {
     }
 }
 
-fn refused(zone: chrono_tz::Tz, why: recurrence::Refusal) -> Problem {
+fn refused(zone: Zone, why: recurrence::Refusal) -> Problem {
     use recurrence::Refusal;
     match why {
         Refusal::Malformed => {
