@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod payment;
 pub mod plan;
 pub mod staff;
+pub mod visit;
 
 pub use zhundian_durable_objects::Calendar;
 

@@ -27,7 +27,7 @@ use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
 use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Taken, Terms};
 use crate::booking::offer::{Offer, Row, Technician, days_around};
-use crate::booking::queries::{self, Asked};
+use crate::booking::queries::{self, Asked, Detail};
 use crate::calendars;
 use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
@@ -156,6 +156,7 @@ pub(crate) async fn book_as_staff(
         member_id,
         name: contact_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
         phone: contact_phone.map(|phone| phone.0.as_str().to_owned()).unwrap_or_default(),
+        no_shows: 0,
     };
     book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
 }
@@ -186,6 +187,8 @@ pub struct Customer {
     pub name: String,
     /// Their phone, as far as known.
     pub phone: String,
+    #[serde(default)]
+    no_shows: i64,
 }
 
 async fn book(
@@ -205,7 +208,8 @@ async fn book(
         store_id: &wish.store_id,
         technician_id: wish.technician_id.as_ref(),
     };
-    let mut reads = vec![operator.stored(), queries::offer(&asked, from, until, true)];
+    let mut reads =
+        vec![operator.stored(), queries::offer(&asked, from, until, Detail::NamesAndLoads)];
     reads.extend(customer.member_id.as_ref().map(queries::contact_of_member));
     let by_staff = matches!(booker, Booker::Staff(_));
     if let Booker::Member(member) = &booker {
@@ -223,9 +227,14 @@ async fn book(
     if customer.member_id.is_some() {
         let known: Option<Customer> = rows.first(2)?;
         let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
-        (customer.name, customer.phone) = (known.name, known.phone);
+        customer = Customer { member_id: customer.member_id, ..known };
     }
     check_terms(ctx, &offer, &wish, by_staff)?;
+    // Whoever did not come before pays before the visit; staff may take a booking all the same.
+    let pays_later = !by_staff && wish.payment == Payment::AtStore;
+    if pays_later && offer.store.prepay_after_no_shows.is_some_and(|n| customer.no_shows >= n) {
+        return Err(Problem::from(Code::PrepayRequired).at("payment"));
+    }
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
@@ -453,6 +462,9 @@ impl Made<'_> {
                 &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
         ];
+        if let (order::Actor::Member(member_id), Payment::AtStore) = (self.actor, self.payment) {
+            statements.push(queries::may_pay_later(member_id, &offer.store.id));
+        }
         statements.extend(taken.insert_besides(&order_id, &spec.id, line.store_id)?);
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
     }

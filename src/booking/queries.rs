@@ -28,11 +28,23 @@ pub enum Asked<'a> {
     },
 }
 
+/// What an offer says besides what decides its starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing. Names are left empty: one that is no ASCII makes the whole row two bytes a character on its
+    /// way through JavaScript.
+    Starts,
+    /// Names.
+    Names,
+    /// Names, and how many appointments each technician has by date.
+    NamesAndLoads,
+}
+
 /// Everything that decides a start, but the calendar itself: one statement and one row, whatever the
 /// number of technicians. Dates are looked at from `from` to `until`, free bits a UTC day further on
 /// both sides.
 #[must_use]
-pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> Statement {
+pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -> Statement {
     let (first, second, third, asked) = match asked {
         Asked::Service { service_id, store_id, technician_id } => (
             Param::from(*service_id),
@@ -51,7 +63,11 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
     let day = |date: NaiveDate| {
         UtcDay::of_ms(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()).0
     };
-    let load = if loads {
+    let [service_name, store_name, technician_name, calendar_name] = match detail {
+        Detail::Starts => ["''"; 4],
+        Detail::Names | Detail::NamesAndLoads => ["s.name", "name", "t.name", "c.name"],
+    };
+    let load = if detail == Detail::NamesAndLoads {
         "(SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live FROM order_line
             WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
     } else {
@@ -61,7 +77,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
     let sql = format!(
         "WITH asked AS ({asked})
          SELECT json_object(
-            'service', (SELECT json_object('id', s.id, 'name', s.name,
+            'service', (SELECT json_object('id', s.id, 'name', {service_name},
                 'duration_minutes', s.duration_minutes,
                 'buffer_before_minutes', s.buffer_before_minutes,
                 'buffer_after_minutes', s.buffer_after_minutes,
@@ -70,20 +86,22 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
                 'price_fen', s.price_fen, 'level_prices', json(s.level_prices),
                 'deposit', json(s.deposit), 'places', json(s.places), 'modes', json(s.modes),
                 'cancellation', json({cancellation}),
-                'taken', CASE WHEN s.max_per_day IS NULL THEN NULL ELSE
-                    (SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live
-                        FROM order_line WHERE service_id = s.id AND store_id = asked.store_id
-                        AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date)) END)
+                'max_moves', s.max_moves)
                 FROM service s WHERE s.id = asked.service_id AND s.status = 'active'),
-            'store', (SELECT json_object('id', id, 'name', name, 'time_zone', time_zone,
+            'store', (SELECT json_object('id', id, 'name', {store_name}, 'time_zone', time_zone,
                 'hours', json(hours), 'open', json(CASE status WHEN 'open' THEN 'true' ELSE 'false' END),
+                'prepay_after_no_shows', prepay_after_no_shows,
                 'holidays', (SELECT json_group_array(date) FROM store_holiday
                     WHERE store_id = store.id AND date BETWEEN ?4 AND ?5))
                 FROM store WHERE id = asked.store_id AND status <> 'retired'),
+            'taken', (SELECT json_group_object(date, live) FROM (SELECT l.date, count(*) AS live
+                FROM service s JOIN order_line l ON l.service_id = s.id AND l.store_id = asked.store_id
+                    AND l.status = 'live' AND l.date BETWEEN ?4 AND ?5
+                WHERE s.id = asked.service_id AND s.max_per_day IS NOT NULL GROUP BY l.date)),
             'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),
-            'technicians', (SELECT json_group_array(json_array(t.id, t.name, t.level,
+            'technicians', (SELECT json_group_array(json_array(t.id, {technician_name}, t.level,
                     (SELECT group_concat(day || free, '') FROM calendar_day
                         WHERE store_id = asked.store_id AND calendar = 'technician:' || t.id
                         AND day BETWEEN ?6 AND ?7),
@@ -95,7 +113,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
             'besides', (SELECT json_object('resources', json_array_length(s.resources),
                 'processing', CASE WHEN s.processing_minutes IS NULL THEN NULL
                     ELSE json_array(s.processing_after_minutes, s.processing_minutes) END,
-                'calendars', (SELECT json_group_array(json_array(need, c.calendar, c.name,
+                'calendars', (SELECT json_group_array(json_array(need, c.calendar, {calendar_name},
                         (SELECT group_concat(day || free, '') FROM calendar_day
                             WHERE store_id = p.id AND calendar = c.calendar
                             AND day BETWEEN ?6 AND ?7)))
@@ -251,9 +269,10 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
         sql!(
             "INSERT INTO orders (id, member_id, store_id, service_id, mode, payment, total_fen,
                 due_fen, price_parts, change_notice_minutes, contact_name, contact_phone, note,
-                technician_id, start_at, created_at, updated_at, status, hold_expires_at, cancellation)
+                technician_id, start_at, created_at, updated_at, status, hold_expires_at, cancellation,
+                max_moves)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?16, ?17,
-                ?18, ?19)",
+                ?18, ?19, (SELECT max_moves FROM service WHERE id = ?4))",
             order.id,
             order.member_id,
             line.store_id,
@@ -362,6 +381,36 @@ pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64)
     ]
 }
 
+/// What else a move changes: an appointment at another time is before its visit again, and a member's
+/// move is counted.
+#[must_use]
+pub fn moved(order_id: &Id, line_id: &Id, by_member: bool) -> [Statement; 2] {
+    [
+        sql!(
+            "UPDATE orders SET moves = moves + ?2, checked_in_at = NULL, ended_at = NULL WHERE id = ?1",
+            order_id,
+            by_member
+        ),
+        sql!(
+            "UPDATE order_line SET departed_at = NULL, departed_latitude = NULL,
+                departed_longitude = NULL, arrived_at = NULL, arrived_latitude = NULL,
+                arrived_longitude = NULL, started_at = NULL, finished_at = NULL WHERE id = ?1",
+            line_id
+        ),
+    ]
+}
+
+/// Requires that a member may pay at the store (raises `prepay`).
+#[must_use]
+pub fn may_pay_later(member_id: &Id, store_id: &Id) -> Statement {
+    crate::d1::precondition(
+        "prepay",
+        "NOT EXISTS (SELECT 1 FROM member m, store s WHERE m.id = ?1 AND s.id = ?2
+            AND m.no_shows >= s.prepay_after_no_shows)",
+        vec![member_id.into(), store_id.into()],
+    )
+}
+
 /// The technician, if active and working in the store, with the store's clock: for a block.
 #[must_use]
 pub fn technician_in_store(technician_id: &Id, store_id: &Id) -> Statement {
@@ -419,7 +468,7 @@ pub fn remove_block(id: &Id) -> Statement {
 #[must_use]
 pub fn contact_of_member(id: &Id) -> Statement {
     sql!(
-        "SELECT json_object('name', nickname, 'phone', coalesce(phone, '')) AS json
+        "SELECT json_object('name', nickname, 'phone', coalesce(phone, ''), 'no_shows', no_shows) AS json
          FROM member WHERE id = ?1 AND status = 'active'",
         id
     )
@@ -431,7 +480,8 @@ pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
     sql!(
         "SELECT json_object('member_id', o.member_id, 'store_id', o.store_id, 'status', o.status,
             'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
-            'technician_id', l.technician_id, 'start_at', l.start_at,
+            'technician_id', l.technician_id, 'start_at', l.start_at, 'moves', o.moves,
+            'max_moves', o.max_moves,
             'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
                 SELECT calendar, claim_id FROM claim WHERE line_id = l.id ORDER BY block_start))) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",

@@ -31,6 +31,8 @@ struct Over {
     version: i64,
     status: Status,
     event_id: Id,
+    /// `completed`, or `session_done` where the order's state stays.
+    event: &'static str,
 }
 
 /// One run.
@@ -59,6 +61,8 @@ impl Due {
     fn over(self, ctx: &Ctx) -> Answer<Over> {
         let remaining_fen = remaining_fen(self.total_fen, self.paid_fen);
         let status = apply(self.status, Event::Completed { remaining_fen }).unwrap_or(self.status);
-        Ok(Over { order_id: self.id, version: self.version, status, event_id: ctx.new_id()? })
+        let event = if status == self.status { "session_done" } else { "completed" };
+        let event_id = ctx.new_id()?;
+        Ok(Over { order_id: self.id, version: self.version, status, event_id, event })
     }
 }

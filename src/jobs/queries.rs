@@ -45,7 +45,7 @@ pub fn record(
 
 /// Deletes what nobody needs any more.
 #[must_use]
-pub fn expire(now: i64) -> [Statement; 3] {
+pub fn expire(now: i64) -> [Statement; 4] {
     [
         sql!(
             "DELETE FROM idempotency WHERE (actor, key) IN (SELECT actor, key FROM idempotency
@@ -57,6 +57,12 @@ pub fn expire(now: i64) -> [Statement; 3] {
             "DELETE FROM sign_in_code WHERE (audience, phone) IN (SELECT audience, phone
                 FROM sign_in_code WHERE sent_at < ?1 ORDER BY sent_at LIMIT ?2)",
             now - CODES_MS,
+            EXPIRE_ROWS
+        ),
+        sql!(
+            "DELETE FROM shown_qr WHERE id IN (SELECT id FROM shown_qr WHERE expires_at < ?1
+                ORDER BY expires_at LIMIT ?2)",
+            now,
             EXPIRE_ROWS
         ),
         sql!(
@@ -129,16 +135,14 @@ pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
 pub fn pending_claims(calendar: &str) -> Statement {
     sql!(
         "SELECT json_group_array(claim) AS json FROM (
-            SELECT c.value ->> '$.spec.id' AS claim FROM outbox, json_each(payload, '$.claims') c
+            SELECT one.value AS claim FROM outbox, json_each(payload, '$.claims') c,
+                    json_each(json_array(c.value ->> '$.spec.id', c.value ->> '$.spec.replaces')) one
                 WHERE dead = 0 AND topic = 'confirm' AND c.value ->> 'calendar' = ?1
-            UNION SELECT c.value ->> '$.spec.replaces' FROM outbox, json_each(payload, '$.claims') c
-                WHERE dead = 0 AND topic = 'confirm' AND c.value ->> 'calendar' = ?1
-                AND c.value ->> '$.spec.replaces' IS NOT NULL
-            UNION SELECT c.value ->> '$[1].id' FROM outbox, json_each(payload, '$.claims') c
+                AND one.value IS NOT NULL
+            UNION SELECT one.value FROM outbox, json_each(payload, '$.claims') c,
+                    json_each(json_array(c.value ->> '$[1].id', c.value ->> '$[1].replaces')) one
                 WHERE dead = 0 AND topic = 'confirm_many' AND payload ->> 'calendar' = ?1
-            UNION SELECT c.value ->> '$[1].replaces' FROM outbox, json_each(payload, '$.claims') c
-                WHERE dead = 0 AND topic = 'confirm_many' AND payload ->> 'calendar' = ?1
-                AND c.value ->> '$[1].replaces' IS NOT NULL
+                AND one.value IS NOT NULL
             UNION SELECT c.value FROM outbox, json_each(payload, '$.claim_ids') c
                 WHERE dead = 0 AND topic = 'release_many' AND payload ->> 'calendar' = ?1
             UNION SELECT payload ->> 'claim_id' FROM outbox

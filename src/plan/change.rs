@@ -18,7 +18,7 @@ use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
 use crate::booking::claim::{Commit, Operator};
 use crate::booking::offer::{Offer, Row, resolve};
-use crate::booking::queries::{self as booking, Asked};
+use crate::booking::queries::{self as booking, Asked, Detail};
 use crate::calendars;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Body, Operation, PathId};
@@ -232,7 +232,7 @@ pub(crate) async fn reschedule(
     let technician_id = wish.technician_id.as_ref().or_else(|| named.as_ref().map(|(_, _, id)| id));
     let asked =
         Asked::Service { service_id: &known.service_id, store_id: &known.store_id, technician_id };
-    let statements = vec![operator.stored(), booking::offer(&asked, from, until, false)];
+    let statements = vec![operator.stored(), booking::offer(&asked, from, until, Detail::Names)];
     let rows = ctx.db()?.read(statements).await?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);

@@ -20,7 +20,7 @@ use crate::auth::permission::Permission;
 use crate::booking::book::Customer;
 use crate::booking::claim::{Commit, Operator};
 use crate::booking::offer::{Offer, Pool, Row};
-use crate::booking::queries::{self as booking, Asked};
+use crate::booking::queries::{self as booking, Asked, Detail};
 use crate::calendars;
 use crate::d1::Statement;
 use crate::error::{Answer, Code, Problem};
@@ -149,7 +149,7 @@ fn reads(ctx: &Ctx, wish: &NewPlan) -> Vec<Statement> {
     };
     vec![
         feature::is_on(),
-        booking::offer(&asked, from, until, false),
+        booking::offer(&asked, from, until, Detail::Names),
         booking::contact_of_member(&wish.member_id),
         queries::room(wish.room_id.as_ref(), &wish.store_id),
     ]

@@ -126,9 +126,10 @@ pub fn insert_sessions(terms: &Terms, sessions: &str) -> [Statement; 3] {
         sql!(
             "INSERT INTO orders (id, plan_id, session_number, start_at, member_id, store_id, service_id,
                 technician_id, status, mode, payment, total_fen, due_fen, price_parts, cancellation,
-                change_notice_minutes, contact_name, contact_phone, note, created_at, updated_at)
+                change_notice_minutes, contact_name, contact_phone, note, created_at, updated_at, max_moves)
              SELECT value ->> 'order_id', ?2, value ->> 'number', value ->> 'start_at', ?3, ?4, ?5, ?6, ?7,
-                'plan', 'at_store', ?8, 0, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15
+                'plan', 'at_store', ?8, 0, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?15,
+                (SELECT max_moves FROM service WHERE id = ?5)
              FROM json_each(?1)",
             sessions,
             terms.plan_id,
@@ -423,14 +424,15 @@ pub fn sessions_due(now: i64, limit: u32) -> Statement {
     )
 }
 
-/// Ends sessions that are still as they were read: `[{"order_id", "version", "status", "event_id"}, …]`.
+/// Ends sessions that are still as they were read: `[{"order_id", "version", "status", "event_id",
+/// "event"}, …]`.
 /// The use of the card, when there is one, is due from then on.
 #[must_use]
 pub fn end_sessions(sessions: &str, now: i64) -> [Statement; 3] {
     [
         sql!(
             "INSERT INTO order_event (id, order_id, at, kind, actor_kind)
-             SELECT value ->> 'event_id', o.id, ?2, 'completed', 'system'
+             SELECT value ->> 'event_id', o.id, ?2, value ->> 'event', 'system'
              FROM json_each(?1) JOIN orders o ON o.id = value ->> 'order_id'
                 AND o.version = value ->> 'version' AND o.session_done_at IS NULL",
             sessions,

@@ -9,17 +9,10 @@ use zhundian_tests::visit::{at, ms};
 use zhundian_tests::world::date;
 use zhundian_tests::{Api, Hours, Reply, Shop, Stack, eventually};
 
-async fn switch(stack: &Stack, on: bool) {
-    let owner = stack.owner().await;
-    let now = owner.get("/api/v1/admin/features").await.expect(200);
-    let body = json!({"plans": on, "version": now.body["version"]});
-    owner.put("/api/v1/admin/features", body).await.check(200);
-}
-
 /// A stack on which plans are on, and a shop with a service of mode plan.
 async fn started(technicians: usize) -> (Stack, Shop) {
     let stack = Stack::start().await;
-    switch(&stack, true).await;
+    stack.plans(true).await;
     let shop = plan_shop(&stack, technicians, json!({})).await;
     (stack, shop)
 }
@@ -62,6 +55,16 @@ fn off(stack: &Stack, shop: &Shop) -> Vec<String> {
     Audit::of(stack, &[(shop, Hours::Day)]).off
 }
 
+/// Runs the Worker's own audit, which finds nothing, and then the test's.
+async fn audited(stack: &Stack, shop: &Shop) {
+    let _ = stack.run_cron("*/5 * * * *").await;
+    let job = stack.d1("SELECT outcome FROM job WHERE name = 'audit_calendars'");
+    let outcome = job[0]["outcome"].as_str().expect("an outcome");
+    assert!(outcome.ends_with(" calendars, 0 off"), "{outcome}");
+    let audit = Audit::of(stack, &[(shop, Hours::Day)]);
+    assert!(audit.off.is_empty() && audit.drift.is_empty(), "{:?} {:?}", audit.off, audit.drift);
+}
+
 /// Claims of the shop's technicians in a state, in their calendars.
 fn claims(stack: &Stack, state: &str) -> usize {
     let sql = format!("SELECT id FROM claim WHERE state = '{state}'");
@@ -82,7 +85,7 @@ async fn off_hides_every_trace() {
     let refused = owner.post("/api/v1/admin/services", body(&elsewhere)).await;
     refused.refused(422, "unknown_value");
 
-    switch(&stack, true).await;
+    stack.plans(true).await;
     let mut both = body(&elsewhere);
     both["modes"] = json!(["plan", "direct"]);
     owner.post("/api/v1/admin/services", both).await.refused(422, "mode_alone");
@@ -104,7 +107,7 @@ async fn off_hides_every_trace() {
     ];
     let services = |reply: &Reply| reply.body["items"].to_string().contains(&shop.service);
     for on in [true, false, true] {
-        switch(&stack, on).await;
+        stack.plans(on).await;
         for (who, path) in &paths {
             who.get(path).await.check(if on { 200 } else { 404 });
         }
@@ -117,7 +120,7 @@ async fn off_hides_every_trace() {
         assert_eq!(mode.body["order"]["mode"], if on { "plan" } else { "direct" });
         preview(&owner, &wished).await.check(if on { 200 } else { 404 });
     }
-    switch(&stack, false).await;
+    stack.plans(false).await;
     make(&owner, &wished).await.refused(404, "not_found");
     let cancel = format!("/api/v1/staff/plans/{plan_id}/cancel");
     owner.post(&cancel, json!({"which": "all"})).await.refused(404, "not_found");
@@ -310,9 +313,7 @@ async fn ninety_nine_sessions_are_one_operation() {
     let stranger = stack.some_member().await;
     let path = format!("/api/v1/plans/{}", made.text("/plan/id"));
     stranger.get(path).await.refused(404, "not_found");
-    let _ = stack.run_cron("*/5 * * * *").await;
-    let audit = Audit::of(&stack, &[(&shop, Hours::Day)]);
-    assert!(audit.off.is_empty() && audit.drift.is_empty(), "{:?} {:?}", audit.off, audit.drift);
+    audited(&stack, &shop).await;
 }
 
 async fn act(staff: &Api, plan: &str, verb: &str, body: Value) -> Reply {
@@ -498,9 +499,7 @@ async fn a_worker_that_dies_between_hold_and_confirm_loses_nothing() {
         (claims(&stack, "confirmed") == sessions && claims(&stack, "held") == 0).then_some(())
     })
     .await;
-    let _ = stack.run_cron("*/5 * * * *").await;
-    let audit = Audit::of(&stack, &[(&shop, Hours::Day)]);
-    assert!(audit.off.is_empty() && audit.drift.is_empty(), "{:?} {:?}", audit.off, audit.drift);
+    audited(&stack, &shop).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -532,7 +531,7 @@ async fn of_plans_that_want_the_same_time_one_gets_all_of_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_takes_its_room_and_what_the_store_has_room_for() {
     let stack = Stack::start().await;
-    switch(&stack, true).await;
+    stack.plans(true).await;
     let owner = stack.owner().await;
     let fields = json!({"resources": [{"type": "房间"}]});
     let shop = plan_shop(&stack, 2, fields).await;
@@ -595,7 +594,5 @@ async fn a_plan_takes_its_room_and_what_the_store_has_room_for() {
     make(&owner, &body).await.refused(422, "unknown_resource");
     body["room_id"] = json!("0".repeat(32));
     preview(&owner, &body).await.refused(422, "unknown_resource");
-    let _ = stack.run_cron("*/5 * * * *").await;
-    let audit = Audit::of(&stack, &[(&shop, Hours::Day)]);
-    assert!(audit.off.is_empty() && audit.drift.is_empty(), "{:?} {:?}", audit.off, audit.drift);
+    audited(&stack, &shop).await;
 }
