@@ -15,6 +15,7 @@ use zhundian_domain::zone::Zone;
 use zhundian_durable_objects::calls::ProjectedDay;
 
 use crate::calendars;
+use crate::catalog::ways::Ways;
 use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
 use crate::http::fields::{Id, Instant};
@@ -145,6 +146,8 @@ pub struct Store {
     pub time_zone: Zone,
     hours: Week,
     open: bool,
+    /// How it takes bookings.
+    pub ways: Ways,
     /// A member who did not come so often pays before the visit.
     pub prepay_after_no_shows: Option<i64>,
     holidays: Vec<NaiveDate>,
@@ -160,6 +163,7 @@ pub struct Technician(
     String,
     Option<String>,
     Option<BTreeMap<NaiveDate, i64>>,
+    i64,
 );
 
 impl Technician {
@@ -173,6 +177,18 @@ impl Technician {
     #[must_use]
     pub fn load(&self, date: NaiveDate) -> i64 {
         self.4.as_ref().and_then(|loads| loads.get(&date)).copied().unwrap_or(0)
+    }
+
+    /// Their level.
+    #[must_use]
+    pub fn level(&self) -> &str {
+        &self.2
+    }
+
+    /// When they were last given an order by turn; UTC milliseconds.
+    #[must_use]
+    pub const fn turn_at(&self) -> i64 {
+        self.5
     }
 
     /// Free ticks as the projection has them, over `days`.
@@ -291,6 +307,13 @@ impl Offer {
         Some(Resource { id, name: name.to_owned() })
     }
 
+    /// Whether a technician is free for a start, by the projection.
+    #[must_use]
+    pub fn is_free(&self, technician: &Technician, start: Tick) -> bool {
+        let Some((_, block)) = self.shape().at(start) else { return false };
+        self.shape().attended_starts(&technician.free(days_around(block))).get(start)
+    }
+
     /// Starts at which a technician is free, over `around`, by what is known.
     #[must_use]
     pub fn starts(&self, technician: &Technician, around: Interval, known: Known) -> Bits {
@@ -394,6 +417,12 @@ impl Offer {
     #[must_use]
     pub fn price(&self, technician: &Technician) -> Price {
         price(self.service.price_fen, &self.service.level_prices, &technician.2)
+    }
+
+    /// The price of an appointment whose technician the store chooses: the same whoever it will be.
+    #[must_use]
+    pub fn price_of_any(&self) -> Price {
+        price(self.service.price_fen, &[], "")
     }
 
     /// Starts allowed over `range`, days that are full left out.

@@ -12,6 +12,8 @@ use super::holidays::Holiday;
 use super::record::{
     self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
 };
+use super::services::Mode;
+use super::ways::{ExpressTerms, Ways};
 use super::{near, queries, windows};
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -109,6 +111,9 @@ document! {
         /// Appointments that it has room for at once; null for no limit.
         #[serde(default)]
         capacity: Option<Int<1, 500>>,
+        /// How it takes bookings.
+        #[serde(default)]
+        ways: Ways,
         /// What it does about visits by itself.
         #[serde(default)]
         visit: VisitRules,
@@ -137,6 +142,7 @@ impl NewStore {
             "introduction": self.introduction,
             "cancellation": cancellation.transpose()?,
             "capacity": self.capacity,
+            "ways": self.ways,
             "visit": self.visit,
             "status": self.status,
         });
@@ -174,6 +180,8 @@ pub struct Store {
     pub cancellation: Option<Tiers>,
     /// Appointments that it has room for at once; null for no limit.
     pub capacity: Option<i64>,
+    /// How it takes bookings.
+    pub ways: Ways,
     /// What it does about visits by itself.
     pub visit: VisitRules,
     /// Whether it takes bookings.
@@ -347,6 +355,10 @@ pub struct PublicStore {
     /// earliest tier first; nothing after the last one.
     #[schema(value_type = Vec<CancellationTier>)]
     pub cancellation: Tiers,
+    /// Of the modes that a service offers, those that this store does; all of them when it is empty.
+    pub modes: Vec<Mode>,
+    /// What an express order is about; null when it takes none.
+    pub express: Option<ExpressTerms>,
     /// Whether it takes bookings.
     pub status: StoreStatus,
     /// From the point that was asked for.
@@ -371,6 +383,8 @@ impl From<Store> for PublicStore {
             introduction: store.introduction,
             photos: store.photos,
             cancellation: store.cancellation.unwrap_or_default(),
+            express: store.ways.express().cloned(),
+            modes: store.ways.modes.0,
             status: store.status,
             distance_m: None,
             holidays: None,
