@@ -12,7 +12,6 @@ use zhundian_domain::zone::Zone;
 
 use crate::booking::offer::{Known, Row, days_around};
 use crate::booking::queries::{self, Asked, Detail};
-use crate::catalog::Mode;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Query;
 use crate::http::fields::{At, Date, Id, Int};
@@ -84,9 +83,7 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
     let read = queries::offer(&asked, from, until, Detail::Starts);
     let row: Option<Row> = ctx.db()?.first(read).await?;
     let offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
-    if offer.service.modes.contains(&Mode::Plan) {
-        return Err(Problem::from(Code::ModeNotOffered).at("service_id"));
-    }
+    offer.require_no_plan()?;
     if wanted.technician_id.is_some() && offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }

@@ -286,10 +286,7 @@ pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
 
 fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
     offer.require_open()?;
-    // A service of mode plan is booked by making a plan, and in no other way.
-    if offer.service.modes.contains(&Mode::Plan) {
-        return Err(Problem::from(Code::ModeNotOffered).at("service_id"));
-    }
+    offer.require_no_plan()?;
     // The other modes are booked in other ways; staff may book any service for a customer.
     let here = matches!(wish.mode, Mode::Direct | Mode::Assigned);
     let offered = offer.service.modes.contains(&wish.mode) && offer.store.ways.offer(wish.mode);

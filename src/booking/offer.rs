@@ -380,6 +380,17 @@ impl Offer {
         self.service.max_per_day.is_some_and(|most| taken.unwrap_or(0) >= most)
     }
 
+    /// Refuses a service of mode plan: it is booked by making a plan, and in no other way.
+    ///
+    /// # Errors
+    /// `mode_not_offered`.
+    pub fn require_no_plan(&self) -> Answer<()> {
+        if self.service.modes.contains(&Mode::Plan) {
+            return Err(Problem::from(Code::ModeNotOffered).at("service_id"));
+        }
+        Ok(())
+    }
+
     /// Whether a date has room for so many more appointments of the service, by its most per day.
     #[must_use]
     pub fn has_room(&self, date: NaiveDate, more: i64) -> bool {

@@ -152,13 +152,12 @@ async fn a_service_of_mode_plan_is_booked_in_no_other_way() {
         .idempotent()
         .await
         .refused(422, "mode_not_offered");
-    let path = format!(
-        "/api/v1/availability?store_id={}&service_id={}&from={}&days=1",
-        shop.store,
-        shop.service,
-        date(1)
-    );
-    member.get(path).await.refused(422, "mode_not_offered");
+    for what in ["availability", "availability/recommended"] {
+        let (store, service, from) = (&shop.store, &shop.service, date(1));
+        let path =
+            format!("/api/v1/{what}?store_id={store}&service_id={service}&from={from}&days=1");
+        member.get(path).await.refused(422, "mode_not_offered");
+    }
     // Nor is a service of another mode booked as a plan.
     let other = stack.shop(1, Hours::Day).await;
     let id = member_id(&member).await;
