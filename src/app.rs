@@ -64,6 +64,7 @@ pub fn routes() -> Routes {
         .merge(crate::express::routes())
         .merge(crate::order::routes())
         .merge(crate::payment::routes())
+        .merge(crate::plan::routes())
         .merge(crate::visit::routes())
         .merge(crate::reminder::routes())
         .merge(crate::operations::routes())

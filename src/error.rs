@@ -102,6 +102,7 @@ codes! {
     StaleVersion = "stale_version", CONFLICT, "已被别人修改,请看最新内容后再改", "Somebody changed it meanwhile; here is the current state.";
     Retired = "retired", CONFLICT, "已停用,不能修改", "It is retired and cannot be changed.";
     ModeFixed = "mode_fixed", CONFLICT, "服务计划模式保存后不能更改", "The mode plan cannot be changed once saved.";
+    ModeAlone = "mode_alone", UNPROCESSABLE_ENTITY, "服务计划不能与其他预约方式并用", "The mode plan stands alone.";
     TimeZoneFixed = "time_zone_fixed", CONFLICT, "门店时区保存后不能更改", "A store's time zone cannot be changed once saved.";
     UnknownStore = "unknown_store", UNPROCESSABLE_ENTITY, "没有这家门店,或已停用", "There is no such store, or it is retired.";
     UnknownService = "unknown_service", UNPROCESSABLE_ENTITY, "没有这个服务,或已停用", "There is no such service, or it is retired.";
@@ -156,6 +157,12 @@ codes! {
     NoticeNotVerified = "notice_not_verified", UNAUTHORIZED, "通知验签失败", "The notice is not verified.";
     NoticeMismatch = "notice_mismatch", UNPROCESSABLE_ENTITY, "通知与订单不符", "The notice does not fit a payment of ours.";
     UnknownTemplate = "unknown_template", UNPROCESSABLE_ENTITY, "没有这个订阅消息模板", "There is no such template of subscribe messages.";
+    TooManySessions = "too_many_sessions", UNPROCESSABLE_ENTITY, "一个计划最多 99 次,这里有 {} 次", "A plan has 99 sessions at most; these are {}.";
+    SessionsOverlap = "sessions_overlap", UNPROCESSABLE_ENTITY, "计划中有两次时间重叠", "Two sessions of the plan overlap.";
+    NoSessions = "no_sessions", UNPROCESSABLE_ENTITY, "这样一次也不剩", "No session remains.";
+    NoOpenDay = "no_open_day", UNPROCESSABLE_ENTITY, "{} 之后很久都不营业,无法顺延", "The store is closed for too long after {} to move the session.";
+    UnknownSession = "unknown_session", UNPROCESSABLE_ENTITY, "计划中没有这一次", "The plan has no such session.";
+    PlanConflicts = "plan_conflicts", CONFLICT, "有 {} 次时间排不上,请换时间或去掉", "{} sessions have no free time; choose other times or leave them out.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
 
     // The visit.
@@ -297,6 +304,8 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("store_open", Code::StoreClosed),
     ("technician_active", Code::UnknownTechnician),
     ("member_active", Code::InvalidToken),
+    ("member_known", Code::UnknownMember),
+    ("plans_on", Code::NotFound),
     ("daily_limit", Code::DailyLimitReached),
     ("order_version", Code::OrderChanged),
     ("prepay", Code::PrepayRequired),

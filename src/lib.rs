@@ -21,6 +21,7 @@ pub mod operations;
 pub mod order;
 pub mod outbox;
 pub mod payment;
+pub mod plan;
 pub mod reminder;
 pub mod staff;
 pub mod visit;

@@ -30,6 +30,10 @@ const SERVICES = [
     buffer_before_minutes: 5, buffer_after_minutes: 15, skills: ['SPA'], deposit: { kind: 'percent', percent: 30 },
     cancellation: [{ until_minutes_before: 1440, refund_percent: 100 }, { until_minutes_before: 120, refund_percent: 50 }],
   },
+  {
+    category: '疗程', name: '体态调整疗程', description: '由门店排成一个计划,每次一小时。', duration_minutes: 60, price_fen: 26800,
+    buffer_after_minutes: 10, skills: ['推拿'], modes: ['plan'],
+  },
 ];
 
 export const TECHNICIANS = [
@@ -69,9 +73,13 @@ export async function makeDemoData(client, ownerPhone) {
     });
     stores.push(id);
   }
+  const features = await owner.must(200, 'GET', '/api/v1/admin/features');
+  if (!features.plans) {
+    await owner.must(200, 'PUT', '/api/v1/admin/features', { plans: true, version: features.version });
+  }
   for (const service of SERVICES) {
     await ensure('services', {
-      deposit: { kind: 'none' }, ...service, places: ['store'], modes: ['direct', 'assigned', 'express'],
+      deposit: { kind: 'none' }, modes: ['direct', 'assigned', 'express'], ...service, places: ['store'],
       min_notice_minutes: 30, max_days_ahead: 30, change_notice_minutes: 60, stores,
     });
   }

@@ -13,13 +13,13 @@ export async function tellModes(told, scene) {
   const query = `store_id=${store.id}&service_id=${service.id}`;
   const staffOrder = async (id) => (await manager.must(200, 'GET', `/api/v1/staff/orders/${id}`)).order;
 
-  title('13 三步预约:服务、推荐时间、确认');
+  title('14 三步预约:服务、推荐时间、确认');
   const { items } = await call(lin, 200, 'GET', `/api/v1/availability/recommended?${query}&from=${date(5)}&days=3`);
   const why = { habit: '您常在这个时间来', fills_gap: '正好补上技师的空档', quiet: '店里比较空' };
   for (const one of items) note(`${when(one.start_at)}  ${why[one.reason]}`);
   check(items.length === 3, '应推荐三个时间');
 
-  title('14 指派:只选服务和时间,店里安排技师');
+  title('15 指派:只选服务和时间,店里安排技师');
   const booking = { store_id: store.id, service_id: service.id, start_at: items[0].start_at, mode: 'assigned', payment: 'at_store' };
   const { order } = await call(lin, 201, 'POST', '/api/v1/bookings', booking, { key: newKey() });
   const line_id = order.lines[0].id;
@@ -34,7 +34,7 @@ export async function tellModes(told, scene) {
   note(`店长安排了 ${seen.order.lines[0].technician_name},林女士看到了`);
   await call(lin, 200, 'POST', `/api/v1/orders/${order.id}/cancel`, {}, { key: newKey() });
 
-  title('15 直约:技师接单,或者不接');
+  title('16 直约:技师接单,或者不接');
   const path = `/api/v1/admin/stores/${store.id}`;
   const change = async (ways) => {
     const { id, ...current } = await manager.must(200, 'GET', path);
@@ -58,7 +58,7 @@ export async function tellModes(told, scene) {
   await call(xu, 200, 'POST', `/api/v1/orders/${asked.id}/cancel`, {}, { key: newKey() });
   await change({ accept_within_minutes: null });
 
-  title('16 快速预约:说想要什么,付定金,店里给方案,一键确认');
+  title('17 快速预约:说想要什么,付定金,店里给方案,一键确认');
   const from = Date.parse(items[0].start_at);
   const wish = {
     store_id: store.id, category: service.category, wishes: '肩颈酸痛,下午都可以', payment: 'online',

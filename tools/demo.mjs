@@ -4,6 +4,7 @@
 import { CASHIER_PHONE, MANAGER_PHONE, technicianPhone, TECHNICIANS } from './demo-data.mjs';
 import { Client, newKey, play, refusal, signInMember, signInStaff, urls } from './client.mjs';
 import { tellModes } from './demo-modes.mjs';
+import { tellPlan } from './demo-plan.mjs';
 
 const ZONE = 'Asia/Shanghai';
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -172,6 +173,7 @@ async function tell() {
     return signedIn.get(name);
   };
   await tellModes(told, { where, store, service, lin, xu, manager, technicianOf, date: businessDate });
+  await tellPlan({ ...told, named }, { store, services, technician, lin, manager, date: businessDate });
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 

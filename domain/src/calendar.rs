@@ -134,6 +134,9 @@ pub enum Refusal {
     Released,
 }
 
+/// Why some of several holds were refused: each by its place in the list asked for.
+pub type Refusals = Vec<(usize, Refusal)>;
+
 /// What a decision changes in the calendar. Changes are applied all or none.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Change {
@@ -272,6 +275,32 @@ impl Calendar {
         }
         let claim = Claim { spec: spec.clone(), state: ClaimState::Held { expires_at } };
         Ok((claim.clone(), vec![Change::Put(claim)]))
+    }
+
+    /// Takes several intervals until `expires_at`, all or none: each is judged by [`Calendar::hold`] as if
+    /// those before it were taken. The claims returned stand in the order of `specs`.
+    ///
+    /// # Errors
+    /// Every refusal, by its place in `specs`, and nothing changes.
+    pub fn hold_all(
+        &self,
+        now: i64,
+        specs: &[ClaimSpec],
+        expires_at: i64,
+    ) -> Result<(Vec<Claim>, Vec<Change>), Refusals> {
+        let mut after = self.clone();
+        let (mut claims, mut all, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, spec) in specs.iter().enumerate() {
+            match after.hold(now, spec, expires_at) {
+                Ok((claim, changes)) => {
+                    after.apply(&changes);
+                    claims.push(claim);
+                    all.extend(changes);
+                }
+                Err(refusal) => refused.push((index, refusal)),
+            }
+        }
+        if refused.is_empty() { Ok((claims, all)) } else { Err(refused) }
     }
 
     /// Makes a hold last. Working time is not looked at again: the order stands, and a shift that was

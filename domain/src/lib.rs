@@ -10,6 +10,7 @@
 //! - [`working`]: when somebody works (weekly patterns, overrides, time off, holidays);
 //! - [`calendar`]: who has which interval of a calendar (invariants I1 and I2 are decided here);
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
+//! - [`recurrence`]: when the sessions of a service plan are;
 //! - [`assignment`]: who serves what in a visit; [`staffing`]: how an appointment comes to its technician;
 //! - [`recommendation`]: which starts suit a member, their technicians and the store best;
 //! - [`pricing`] and [`order`]: what a booking costs and what may become of it;
@@ -31,8 +32,9 @@ pub mod order;
 pub mod payment;
 pub mod pricing;
 pub mod recommendation;
-pub mod staffing;
+pub mod recurrence;
 pub mod reminder;
+pub mod staffing;
 pub mod time;
 pub mod working;
 pub mod zone;

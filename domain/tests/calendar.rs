@@ -249,6 +249,54 @@ proptest! {
     }
 
     #[test]
+    fn holding_all_is_holding_one_by_one_or_nothing(
+        known in prop::collection::vec((0_i64..110, 1_i64..12), 0..8),
+        wanted in prop::collection::vec((0_i64..110, 1_i64..12, prop::option::weighted(0.2, 0_usize..8)), 0..12),
+        capacity in 1_u16..4,
+    ) {
+        let now = DAY.start().ms() - 86_400_000;
+        let mut calendar = Calendar { capacity, rules: rules(), claims: Vec::new() };
+        for (index, (start, ticks)) in known.iter().enumerate() {
+            let _ = hold(&mut calendar, now, &spec(&format!("k{index}"), *start, *ticks, None));
+        }
+        let specs: Vec<ClaimSpec> = wanted
+            .iter()
+            .enumerate()
+            .map(|(index, (start, ticks, moves))| {
+                let old = moves.map(|at| format!("k{at}"));
+                spec(&format!("w{index}"), *start, *ticks, old.as_deref())
+            })
+            .collect();
+        let mut one_by_one = calendar.clone();
+        let refused: Vec<(usize, Refusal)> = specs
+            .iter()
+            .enumerate()
+            .filter_map(|(index, spec)| Some((index, hold(&mut one_by_one, now, spec).err()?)))
+            .collect();
+        let before = calendar.claims.clone();
+        match calendar.hold_all(now, &specs, now + 300_000) {
+            Ok((claims, changes)) => {
+                prop_assert!(refused.is_empty());
+                let ids = |claims: &[Claim]| claims.iter().map(|claim| claim.spec.id.clone()).collect::<Vec<_>>();
+                prop_assert_eq!(ids(&claims), specs.iter().map(|spec| spec.id.clone()).collect::<Vec<_>>());
+                calendar.apply(&changes);
+                prop_assert_eq!(&calendar.claims, &one_by_one.claims);
+                prop_assert_eq!(calendar.overfull(now), Vec::<Tick>::new());
+                // A retry of the same operations gets the same claims, and changes nothing.
+                let retry: Vec<ClaimSpec> =
+                    specs.iter().map(|spec| ClaimSpec { id: format!("r{}", spec.id), ..spec.clone() }).collect();
+                let (again, changes) = calendar.hold_all(now, &retry, now + 600_000).unwrap();
+                prop_assert_eq!(ids(&again), ids(&claims));
+                prop_assert!(changes.is_empty());
+            }
+            Err(all) => {
+                prop_assert_eq!(all, refused);
+                prop_assert_eq!(&calendar.claims, &before);
+            }
+        }
+    }
+
+    #[test]
     fn new_windows_strand_exactly_the_appointments_outside_them(
         starts in prop::collection::btree_set(0_i64..16, 0..12),
         open in 0_u16..16, length in 1_u16..17, off in prop::option::of((0_i64..96, 1_i64..40)),

@@ -1,14 +1,17 @@
 //! What each call answers: loads, decides, writes, inside the transaction that the object has opened.
 
+use std::collections::BTreeSet;
+
 use worker::Result;
-use zhundian_domain::calendar::{Calendar as Rules, Change, MAX_CAPACITY};
+use zhundian_domain::calendar::{Calendar as Rules, Change, ClaimSpec, MAX_CAPACITY};
 use zhundian_domain::time::{DayRange, Interval, UtcDay};
 use zhundian_domain::working::WorkingRules;
 
 use crate::calls::{
-    Claims, ClaimsReply, Confirm, ConfirmReply, Free, FreeReply, GiveBack, HORIZON_DAYS, Hold,
-    HoldReply, MAX_CLAIMS, ProjectedDay, Release, ReleaseReply, SetWindows, SetWindowsReply,
-    WindowEdit, Windows, WindowsReply,
+    CheckMany, CheckManyReply, Claims, ClaimsReply, Confirm, ConfirmMany, ConfirmManyReply,
+    ConfirmReply, Free, FreeDays, FreeReply, GiveBack, GiveBackMany, HORIZON_DAYS, Hold, HoldMany,
+    HoldManyReply, HoldReply, MAX_CLAIMS, MAX_MANY, ProjectedDay, Release, ReleaseMany,
+    ReleaseReply, SetWindows, SetWindowsReply, WindowEdit, Windows, WindowsReply,
 };
 use crate::store::Rows;
 
@@ -105,6 +108,133 @@ pub fn give_back(rows: &Rows, now: i64, call: GiveBack) -> Result<ReleaseReply> 
     } else {
         Ok(ReleaseReply { released: false, days: Vec::new() })
     }
+}
+
+/// Several intervals at once: fewer than [`MAX_MANY`].
+fn bounded(count: usize) -> Result<()> {
+    if count <= MAX_MANY {
+        Ok(())
+    } else {
+        Err(worker::Error::RustError("too many at once".into()))
+    }
+}
+
+/// The part of the calendar that a decision about all of these needs.
+fn load_many(rows: &Rows, specs: &[ClaimSpec]) -> Result<Rules> {
+    bounded(specs.len())?;
+    let (rules, capacity) = rows.windows()?;
+    let blocks: Vec<Interval> = specs.iter().map(|spec| spec.block).collect();
+    let ids: Vec<&str> = specs
+        .iter()
+        .flat_map(|spec| [Some(spec.id.as_str()), spec.replaces.as_deref()])
+        .flatten()
+        .collect();
+    let ops: Vec<&str> = specs.iter().map(|spec| spec.op.as_str()).collect();
+    Ok(Rules { capacity, rules, claims: rows.around_many(&blocks, &ids, &ops)? })
+}
+
+/// Days of every store as they are in the rows by now.
+fn project_rows(
+    rows: &Rows,
+    now: i64,
+    days: &BTreeSet<UtcDay>,
+    version: i64,
+) -> Result<Vec<ProjectedDay>> {
+    let (rules, capacity) = rows.windows()?;
+    let intervals: Vec<Interval> = days.iter().map(|day| day.interval()).collect();
+    let claims = rows.around_many(&intervals, &[], &[])?;
+    let calendar = Rules { capacity, rules, claims };
+    let one = |day: &UtcDay| DayRange { from: *day, until: UtcDay(day.0 + 1) };
+    Ok(days.iter().flat_map(|day| project(&calendar, now, one(day), version)).collect())
+}
+
+/// The days of these blocks that are projected.
+fn days_of(now: i64, blocks: impl Iterator<Item = Interval>) -> BTreeSet<UtcDay> {
+    let horizon = Rows::horizon(now);
+    blocks.flat_map(|block| block.days().iter()).filter(|day| *day < horizon).collect()
+}
+
+pub fn hold_many(rows: &Rows, now: i64, call: HoldMany) -> Result<HoldManyReply> {
+    let calendar = load_many(rows, &call.specs)?;
+    match calendar.hold_all(now, &call.specs, call.expires_at) {
+        Ok((claims, changes)) => {
+            let version = if changes.is_empty() {
+                rows.meta()?.version
+            } else {
+                rows.apply(now, &changes, &stores(&calendar.rules))?
+            };
+            for claim in &claims {
+                rows.note_run(&claim.spec.id, &call.run)?;
+            }
+            let touched = days_of(now, claims.iter().map(|claim| claim.spec.block));
+            let days = project_rows(rows, now, &touched, version)?;
+            Ok(HoldManyReply::Held { claims, days })
+        }
+        Err(refusals) => Ok(HoldManyReply::Refused { refusals }),
+    }
+}
+
+pub fn check_many(rows: &Rows, now: i64, call: CheckMany) -> Result<CheckManyReply> {
+    let calendar = load_many(rows, &call.specs)?;
+    let refusals = calendar.hold_all(now, &call.specs, call.expires_at).err().unwrap_or_default();
+    Ok(CheckManyReply { refusals })
+}
+
+pub fn free_days(rows: &Rows, now: i64, call: FreeDays) -> Result<Vec<ProjectedDay>> {
+    bounded(call.days.len())?;
+    let days: BTreeSet<UtcDay> = call.days.into_iter().collect();
+    let mut days = project_rows(rows, now, &days, rows.meta()?.version)?;
+    days.retain(|day| day.store_id == call.store_id);
+    Ok(days)
+}
+
+pub fn confirm_many(rows: &Rows, now: i64, call: ConfirmMany) -> Result<ConfirmManyReply> {
+    rows.forget_days(&call.written)?;
+    let mut calendar = load_many(rows, &call.specs)?;
+    let (mut outcomes, mut all, mut free_changes) = (Vec::new(), Vec::new(), false);
+    for spec in &call.specs {
+        let (outcome, changes) = calendar.confirm(now, spec);
+        let live = calendar.claim(&spec.id).is_some_and(|claim| claim.is_live(now));
+        free_changes |= !changes.is_empty() && (spec.replaces.is_some() || !live);
+        calendar.apply(&changes);
+        outcomes.push(outcome);
+        all.extend(changes);
+    }
+    // Making live holds last changes nobody's free time: nothing to project.
+    if !free_changes {
+        if !all.is_empty() {
+            rows.apply(now, &all, &[])?;
+        }
+        return Ok(ConfirmManyReply { outcomes, days: Vec::new() });
+    }
+    let version = rows.apply(now, &all, &stores(&calendar.rules))?;
+    let days = project_rows(rows, now, &days_of(now, all.iter().map(Change::block)), version)?;
+    Ok(ConfirmManyReply { outcomes, days })
+}
+
+pub fn release_many(rows: &Rows, now: i64, call: ReleaseMany) -> Result<ReleaseReply> {
+    bounded(call.claim_ids.len())?;
+    let ids: Vec<&str> = call.claim_ids.iter().map(String::as_str).collect();
+    let (rules, capacity) = rows.windows()?;
+    let calendar = Rules { capacity, rules, claims: rows.around_many(&[], &ids, &[])? };
+    let changes: Vec<Change> = ids.iter().flat_map(|id| calendar.release(id)).collect();
+    if changes.is_empty() {
+        return Ok(ReleaseReply { released: false, days: Vec::new() });
+    }
+    let version = rows.apply(now, &changes, &stores(&calendar.rules))?;
+    let days = project_rows(rows, now, &days_of(now, changes.iter().map(Change::block)), version)?;
+    Ok(ReleaseReply { released: true, days })
+}
+
+pub fn give_back_many(rows: &Rows, now: i64, call: GiveBackMany) -> Result<ReleaseReply> {
+    bounded(call.claim_ids.len())?;
+    let mut claim_ids = Vec::new();
+    for id in call.claim_ids {
+        if rows.forget_run(&id, &call.run)? {
+            claim_ids.push(id);
+        }
+    }
+    release_many(rows, now, ReleaseMany { claim_ids })
 }
 
 /// The projected days of every block that changed. A move's two blocks may lie weeks apart, so each is

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use zhundian_domain::calendar::{Claim, ClaimSpec, Confirmation, Refusal};
+use zhundian_domain::calendar::{Claim, ClaimSpec, Confirmation, Refusal, Refusals};
 use zhundian_domain::time::{DayBits, DayRange, Interval, UtcDay};
 use zhundian_domain::working::{DateOverride, TimeOff, WeeklyPattern, WorkingRules};
 use zhundian_domain::zone::Zone;
@@ -35,6 +35,12 @@ calls! {
     Confirm => "/confirm" => ConfirmReply;
     Release => "/release" => ReleaseReply;
     GiveBack => "/give-back" => ReleaseReply;
+    HoldMany => "/hold/many" => HoldManyReply;
+    CheckMany => "/check/many" => CheckManyReply;
+    ConfirmMany => "/confirm/many" => ConfirmManyReply;
+    FreeDays => "/free/days" => Vec<ProjectedDay>;
+    ReleaseMany => "/release/many" => ReleaseReply;
+    GiveBackMany => "/give-back/many" => ReleaseReply;
     SetWindows => "/windows/set" => SetWindowsReply;
     Windows => "/windows" => WindowsReply;
     Free => "/free" => FreeReply;
@@ -149,6 +155,97 @@ pub struct ReleaseReply {
     /// The days touched, when anything changed.
     pub days: Vec<ProjectedDay>,
 }
+
+/// Takes several intervals, all or none.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HoldMany {
+    /// What to take, at most [`MAX_MANY`]; each with an operation's id of its own.
+    pub specs: Vec<ClaimSpec>,
+    /// Until when, UTC milliseconds.
+    pub expires_at: i64,
+    /// Who asks, as in [`Hold`].
+    pub run: String,
+}
+
+/// The answer to [`HoldMany`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum HoldManyReply {
+    /// The claims that stand, in the order asked for.
+    Held {
+        /// As kept.
+        claims: Vec<Claim>,
+        /// The days touched, as far as they are projected.
+        days: Vec<ProjectedDay>,
+    },
+    /// Nothing changed: everything that stands in the way, by its place in `specs`.
+    Refused {
+        /// At least one.
+        refusals: Refusals,
+    },
+}
+
+/// Asks what [`HoldMany`] would refuse.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckMany {
+    /// As in [`HoldMany`].
+    pub specs: Vec<ClaimSpec>,
+    /// Until when, UTC milliseconds.
+    pub expires_at: i64,
+}
+
+/// The answer to [`CheckMany`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CheckManyReply {
+    /// Everything that stands in the way, by its place in `specs`.
+    pub refusals: Refusals,
+}
+
+/// Reads the free bits of days of one's choice in one store, projected or not.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FreeDays {
+    /// The store.
+    pub store_id: String,
+    /// Which days, at most [`MAX_MANY`].
+    pub days: Vec<UtcDay>,
+}
+
+/// Makes several holds last, each as [`Confirm`] does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConfirmMany {
+    /// As they were held, at most [`MAX_MANY`].
+    pub specs: Vec<ClaimSpec>,
+    /// Days of the hold's reply that are in D1 by now.
+    pub written: Vec<WrittenDay>,
+}
+
+/// The answer to [`ConfirmMany`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConfirmManyReply {
+    /// What became of each claim, in the order asked for.
+    pub outcomes: Vec<Confirmation>,
+    /// The days touched, when anybody's free time changed.
+    pub days: Vec<ProjectedDay>,
+}
+
+/// Gives several claims back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReleaseMany {
+    /// Which, at most [`MAX_MANY`].
+    pub claim_ids: Vec<String>,
+}
+
+/// Gives several holds back as [`GiveBack`] does: those that no other run of the operation stands on.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct GiveBackMany {
+    /// Which, at most [`MAX_MANY`].
+    pub claim_ids: Vec<String>,
+    /// The run that is over.
+    pub run: String,
+}
+
+/// Intervals, claims or days in one call.
+pub const MAX_MANY: usize = 400;
 
 /// One change to the working rules.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,7 +11,8 @@ use zhundian_domain::time::{DAY_MS, UtcDay};
 
 use crate::answer;
 use crate::calls::{
-    CalendarCall, Claims, Confirm, Free, GiveBack, Hold, Release, SetWindows, Windows, WrittenDay,
+    CalendarCall, CheckMany, Claims, Confirm, ConfirmMany, Free, FreeDays, GiveBack, GiveBackMany,
+    Hold, HoldMany, Release, ReleaseMany, SetWindows, Windows, WrittenDay,
 };
 use crate::store::{self, Rows};
 use crate::{projection, storage};
@@ -97,6 +98,12 @@ impl Calendar {
             Confirm::PATH => self.call(body, now, answer::confirm),
             Release::PATH => self.call(body, now, answer::release),
             GiveBack::PATH => self.call(body, now, answer::give_back),
+            HoldMany::PATH => self.call(body, now, answer::hold_many),
+            CheckMany::PATH => self.call(body, now, answer::check_many),
+            ConfirmMany::PATH => self.call(body, now, answer::confirm_many),
+            FreeDays::PATH => self.call(body, now, answer::free_days),
+            ReleaseMany::PATH => self.call(body, now, answer::release_many),
+            GiveBackMany::PATH => self.call(body, now, answer::give_back_many),
             SetWindows::PATH => self.call(body, now, answer::set_windows),
             Windows::PATH => self.call(body, now, answer::windows),
             Free::PATH => self.call(body, now, answer::free),

@@ -236,6 +236,36 @@ impl Rows {
         )
     }
 
+    /// As [`Rows::around`] for several intervals, ids and operations.
+    ///
+    /// # Errors
+    /// A fault of the storage.
+    pub fn around_many(
+        &self,
+        intervals: &[Interval],
+        ids: &[&str],
+        ops: &[&str],
+    ) -> Result<Vec<Claim>> {
+        let bounds: Vec<[i64; 3]> = intervals
+            .iter()
+            .map(|it| [it.start.plus(-MAX_BLOCK_TICKS).ms() - TICK_MS, it.end.ms(), it.start.ms()])
+            .collect();
+        self.claims(
+            "FROM claim WHERE id IN (
+                SELECT near.id FROM json_each(?1) AS wanted CROSS JOIN claim AS near
+                    WHERE near.state <> 'released' AND near.block_start > wanted.value ->> 0
+                    AND near.block_start < wanted.value ->> 1 AND near.block_end > wanted.value ->> 2
+                UNION SELECT value FROM json_each(?2)
+                UNION SELECT same.id FROM json_each(?3) AS op CROSS JOIN claim AS same
+                    WHERE same.op = op.value AND same.state <> 'released')",
+            vec![
+                Value::String(serde_json::to_string(&bounds)?),
+                Value::String(serde_json::to_string(ids)?),
+                Value::String(serde_json::to_string(ops)?),
+            ],
+        )
+    }
+
     /// The claim with an id, and the one it replaces.
     ///
     /// # Errors
@@ -293,6 +323,8 @@ impl Rows {
     /// A fault of the storage; the caller's transaction undoes what was written.
     pub fn apply(&self, now: i64, changes: &[Change], stores: &[String]) -> Result<i64> {
         let version = self.next_version()?;
+        // A day past the horizon is projected when the horizon comes to it.
+        let horizon = Self::horizon(now);
         for change in changes {
             match change {
                 Change::Put(claim) => self.put(claim, version)?,
@@ -302,7 +334,7 @@ impl Rows {
                     vec![Value::Integer(version), text(id)],
                 )?,
             }
-            for day in change.block().days().iter() {
+            for day in change.block().days().iter().filter(|day| *day < horizon) {
                 self.note_days(now, day, UtcDay(day.0 + 1), stores, version)?;
             }
         }

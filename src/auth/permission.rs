@@ -26,6 +26,7 @@ permissions! {
     BookingReadOwn = "booking.read_own": "See one's own appointments.";
     BookingRead = "booking.read": "See a store's appointments and orders.";
     BookingWrite = "booking.write": "Book, move and cancel for customers.";
+    BookingPlan = "booking.plan": "Make and change service plans.";
     BookingWriteOwn = "booking.write_own": "Accept, decline and pass on one's own appointments, and grab what is offered.";
     VisitWriteOwn = "visit.write_own": "Keep one's own visits: check-in, departure, arrival, start, finish, notes.";
     VisitWrite = "visit.write": "Keep any visit of a store; say who did not come.";
@@ -41,6 +42,7 @@ permissions! {
     PaymentTake = "payment.take": "Take what is due at the counter.";
     PaymentRefund = "payment.refund": "Give money back.";
     PaymentReconcile = "payment.reconcile": "See and resolve differences, retry what was given up.";
+    SettingsWrite = "settings.write": "Turn the merchant's features on and off.";
     OperationsRead = "operations.read": "See jobs, the outbox and drift.";
 }
 

@@ -83,6 +83,7 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
     let read = queries::offer(&asked, from, until, Detail::Starts);
     let row: Option<Row> = ctx.db()?.first(read).await?;
     let offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
+    offer.require_no_plan()?;
     if wanted.technician_id.is_some() && offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }

@@ -21,8 +21,8 @@ use utoipa::ToSchema;
 use zhundian_domain::calendar::{ClaimSpec, ClaimState, Refusal};
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::pricing::DepositRule;
-use zhundian_domain::staffing::{Assignment, answer_by};
 use zhundian_domain::reminder::Change;
+use zhundian_domain::staffing::{Assignment, answer_by};
 use zhundian_domain::time::{Interval, Tick, date_at};
 
 use crate::auth::caller::{Staff, TokenMember};
@@ -288,6 +288,7 @@ pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
 
 fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
     offer.require_open()?;
+    offer.require_no_plan()?;
     // The other modes are booked in other ways; staff may book any service for a customer.
     let here = matches!(wish.mode, Mode::Direct | Mode::Assigned);
     let offered = offer.service.modes.contains(&wish.mode) && offer.store.ways.offer(wish.mode);

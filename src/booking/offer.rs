@@ -259,6 +259,11 @@ impl Pool {
         (free.into_iter().map(|one| one.calendar.clone()).collect(), count)
     }
 
+    /// Every calendar of the pool.
+    pub fn calendars(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|one| one.calendar.as_str())
+    }
+
     /// What a calendar of the pool is called.
     #[must_use]
     pub fn name(&self, calendar: &str) -> Option<&str> {
@@ -377,6 +382,30 @@ impl Offer {
     pub fn is_full(&self, date: NaiveDate) -> bool {
         let taken = self.service.taken.get(&date).copied();
         self.service.max_per_day.is_some_and(|most| taken.unwrap_or(0) >= most)
+    }
+
+    /// Refuses a service of mode plan: it is booked by making a plan, and in no other way.
+    ///
+    /// # Errors
+    /// `mode_not_offered`.
+    pub fn require_no_plan(&self) -> Answer<()> {
+        if self.service.modes.contains(&Mode::Plan) {
+            return Err(Problem::from(Code::ModeNotOffered).at("service_id"));
+        }
+        Ok(())
+    }
+
+    /// Whether a date has room for so many more appointments of the service, by its most per day.
+    #[must_use]
+    pub fn has_room(&self, date: NaiveDate, more: i64) -> bool {
+        let taken = self.service.taken.get(&date).copied();
+        self.service.max_per_day.is_none_or(|most| taken.unwrap_or(0) + more <= most)
+    }
+
+    /// Whether the store is closed on a date, by holiday or by its hours.
+    #[must_use]
+    pub fn is_closed(&self, date: NaiveDate) -> bool {
+        self.store.holidays.contains(&date) || self.store.hours.on(date).is_empty()
     }
 
     /// The start as a tick of the grid, checked against notice, horizon and hours; and its date.

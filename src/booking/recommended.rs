@@ -95,6 +95,7 @@ pub(crate) async fn recommended(
     let rows = ctx.db()?.read(reads).await?;
     member.checked(&rows, 2)?;
     let offer = rows.one::<Row>(0)?.into_offer()?;
+    offer.require_no_plan()?;
     if wanted.technician_id.is_some() && offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }

@@ -28,6 +28,7 @@ use crate::auth::permission::Permission::{
 use crate::http::Routes;
 use crate::routes;
 
+pub use fields::Set;
 pub use queries::{ELIGIBLE, cancellation};
 pub use services::{Mode, Place};
 

@@ -26,6 +26,13 @@ pub fn cancellation(service: &str, store_id: &str) -> String {
     )
 }
 
+/// SQL that is true of a service that may be shown, given the SQL of its row: one of mode plan is there only
+/// while plans are on.
+fn shown(service: &str) -> String {
+    let on = crate::plan::queries::PLANS_ON;
+    format!("({service}.modes NOT LIKE '%\"plan\"%' OR {on})")
+}
+
 // Records. A function of SQLite takes 32 arguments on D1, so the service's is made of two; a patch
 // leaves out what is null, so what may be null stands in the first.
 
@@ -101,8 +108,9 @@ impl Table {
 /// One row.
 pub fn record(table: Table, id: &Id) -> Statement {
     let (json, name) = (table.json(), table.name());
+    let shown = if matches!(table, Table::Service) { shown("r") } else { "true".into() };
     Statement::new(
-        format!("SELECT {json} AS json FROM {name} AS r WHERE r.id = ?1"),
+        format!("SELECT {json} AS json FROM {name} AS r WHERE r.id = ?1 AND {shown}"),
         vec![id.into()],
     )
 }
@@ -216,10 +224,11 @@ pub fn list_services(
 ) -> Statement {
     let sql = format!(
         "SELECT {SERVICE} AS json FROM service AS r
-         WHERE (r.category, r.name, r.id) > (?2, ?3, ?4)
+         WHERE (r.category, r.name, r.id) > (?2, ?3, ?4) AND {}
            AND (?1 IS NULL OR EXISTS (SELECT 1 FROM service_store WHERE service_id = r.id
              AND store_id IN (SELECT value FROM json_each(?1))))
-         ORDER BY r.category, r.name, r.id LIMIT ?5"
+         ORDER BY r.category, r.name, r.id LIMIT ?5",
+        shown("r")
     );
     let params = vec![scope.into(), after.0.into(), after.1.into(), after.2.into(), limit.into()];
     Statement::new(sql, params)
@@ -307,9 +316,10 @@ pub fn service(id: &Id, store: Option<&Id>) -> Statement {
     let json = public_service("?2");
     let sql = format!(
         "SELECT {json} AS json FROM service AS r
-         WHERE r.id = ?1 AND r.status = 'active'
+         WHERE r.id = ?1 AND r.status = 'active' AND {}
            AND (?2 IS NULL OR EXISTS (SELECT 1 FROM service_store
-             WHERE service_id = r.id AND store_id = ?2))"
+             WHERE service_id = r.id AND store_id = ?2))",
+        shown("r")
     );
     Statement::new(sql, vec![id.into(), store.into()])
 }
@@ -324,11 +334,12 @@ pub fn services(
     let json = public_service("?1");
     let sql = format!(
         "SELECT {json} AS json FROM service AS r
-         WHERE (r.category, r.name, r.id) > (?3, ?4, ?5) AND r.status = 'active'
+         WHERE (r.category, r.name, r.id) > (?3, ?4, ?5) AND r.status = 'active' AND {}
            AND (?2 IS NULL OR r.category = ?2)
            AND (?1 IS NULL OR EXISTS (SELECT 1 FROM service_store
              WHERE service_id = r.id AND store_id = ?1))
-         ORDER BY r.category, r.name, r.id LIMIT ?6"
+         ORDER BY r.category, r.name, r.id LIMIT ?6",
+        shown("r")
     );
     let params = vec![
         store.into(),
@@ -366,12 +377,13 @@ pub fn technicians(
 
 /// What a technician does in some store, by category and name.
 pub fn services_of(technician: &Id) -> Statement {
+    let shown = shown("s");
     Statement::new(
         format!(
             "SELECT json_object('id', s.id, 'category', s.category, 'name', s.name,
                 'duration_minutes', s.duration_minutes, 'price_fen', s.price_fen) AS json
              FROM technician AS t JOIN service AS s
-             WHERE t.id = ?1 AND s.status = 'active' AND {ELIGIBLE}
+             WHERE t.id = ?1 AND s.status = 'active' AND {shown} AND {ELIGIBLE}
                AND EXISTS (SELECT 1 FROM service_store AS at JOIN technician_store AS works
                  ON works.store_id = at.store_id AND works.technician_id = t.id
                  JOIN store ON store.id = at.store_id AND store.status <> 'retired'

@@ -23,6 +23,7 @@ use crate::http::fields::{Fen, Id, Int, List, LongText, Name, Text};
 use crate::http::page::Page;
 use crate::http::respond::Created;
 use crate::http::{Ctx, Json};
+use crate::plan::feature;
 
 /// Minutes of notice, at most: thirty days.
 const MAX_NOTICE_MINUTES: i64 = 30 * 24 * 60;
@@ -371,9 +372,23 @@ pub async fn create(
     Body(body): Body<NewService>,
 ) -> Answer<Created<Service>> {
     staff.require_each(Permission::CatalogWrite, &body.stores.0)?;
+    require_modes(&ctx, &body.modes).await?;
     let id = ctx.new_id()?;
     let statements = body.statements(&ctx, &id)?;
     record::write(&ctx, &id, None, body.refs(), statements).await.map(Created)
+}
+
+/// A service of mode plan is booked by making a plan and in no other way; while plans are off there is no
+/// such mode.
+async fn require_modes(ctx: &Ctx, modes: &Modes) -> Answer<()> {
+    if !modes.0.contains(&Mode::Plan) {
+        return Ok(());
+    }
+    let rows = ctx.db()?.read(vec![feature::is_on()]).await?;
+    feature::require_on(&rows, 0).map_err(|_| {
+        Problem::from(Code::UnknownValue).with("assigned, direct, express").at("modes")
+    })?;
+    if modes.0.len() > 1 { Err(Problem::from(Code::ModeAlone).at("modes")) } else { Ok(()) }
 }
 
 /// A service
@@ -409,6 +424,7 @@ pub async fn change(
     if current.modes.contains(&Mode::Plan) != body.modes.0.contains(&Mode::Plan) {
         return Err(Problem::from(Code::ModeFixed).at("modes"));
     }
+    require_modes(&ctx, &body.modes).await?;
     let statements = body.statements(&ctx, &id)?;
     record::write(&ctx, &id, Some(version), body.refs(), statements).await.map(Json)
 }

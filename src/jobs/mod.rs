@@ -3,7 +3,7 @@
 //!
 //! | cron (UTC) | jobs |
 //! |---|---|
-//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`answer_deadlines`], [`send_reminders`], [`reconcile_payments`], [`mark_no_shows`], [`complete_visits`] |
+//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`answer_deadlines`], [`send_reminders`], [`reconcile_payments`], [`mark_no_shows`], [`complete_visits`], [`complete_sessions`] |
 //! | every five minutes | [`audit_calendars`] |
 //! | 02:40 and 03:40, 10:40 and 11:40 in Beijing | [`compare_bills`] |
 //! | 19:10, 03:10 in Beijing | [`expire_rows`], [`remove_photos`] |
@@ -11,6 +11,7 @@
 pub mod answer_deadlines;
 pub mod audit_calendars;
 pub mod compare_bills;
+pub mod complete_sessions;
 pub mod complete_visits;
 pub mod deliver_outbox;
 pub mod expire_rows;
@@ -69,6 +70,7 @@ pub async fn run(env: Env, cron: &str) {
             record(&ctx, "reconcile_payments", |_| reconcile_payments::run(&ctx, until)).await;
             record(&ctx, "mark_no_shows", |_| mark_no_shows::run(&ctx, until)).await;
             record(&ctx, "complete_visits", |_| complete_visits::run(&ctx, until)).await;
+            record(&ctx, "complete_sessions", |_| complete_sessions::run(&ctx, until)).await;
         }
         "*/5 * * * *" => {
             record(&ctx, "audit_calendars", |watermark| {

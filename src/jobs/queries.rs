@@ -135,11 +135,16 @@ pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
 pub fn pending_claims(calendar: &str) -> Statement {
     sql!(
         "SELECT json_group_array(claim) AS json FROM (
-            SELECT c.value ->> '$.spec.id' AS claim FROM outbox, json_each(payload, '$.claims') c
+            SELECT one.value AS claim FROM outbox, json_each(payload, '$.claims') c,
+                    json_each(json_array(c.value ->> '$.spec.id', c.value ->> '$.spec.replaces')) one
                 WHERE dead = 0 AND topic = 'confirm' AND c.value ->> 'calendar' = ?1
-            UNION SELECT c.value ->> '$.spec.replaces' FROM outbox, json_each(payload, '$.claims') c
-                WHERE dead = 0 AND topic = 'confirm' AND c.value ->> 'calendar' = ?1
-                AND c.value ->> '$.spec.replaces' IS NOT NULL
+                AND one.value IS NOT NULL
+            UNION SELECT one.value FROM outbox, json_each(payload, '$.claims') c,
+                    json_each(json_array(c.value ->> '$[1].id', c.value ->> '$[1].replaces')) one
+                WHERE dead = 0 AND topic = 'confirm_many' AND payload ->> 'calendar' = ?1
+                AND one.value IS NOT NULL
+            UNION SELECT c.value FROM outbox, json_each(payload, '$.claim_ids') c
+                WHERE dead = 0 AND topic = 'release_many' AND payload ->> 'calendar' = ?1
             UNION SELECT payload ->> 'claim_id' FROM outbox
                 WHERE dead = 0 AND topic = 'release' AND payload ->> 'calendar' = ?1)",
         calendar

@@ -10,7 +10,9 @@ use crate::sql;
 
 /// One order as [`super::view::Row`] reads it; `o` is the order.
 pub const VIEW: &str =
-    "json_object('id', o.id, 'status', o.status, 'mode', o.mode, 'payment', o.payment,
+    "json_object('id', o.id, 'status', o.status, 'mode', CASE
+        WHEN o.mode = 'plan' AND NOT EXISTS (SELECT 1 FROM feature WHERE plans = 1) THEN 'direct'
+        ELSE o.mode END, 'payment', o.payment,
     'member_id', o.member_id, 'service_id', o.service_id,
     'change_notice_minutes', o.change_notice_minutes, 'start_at', o.start_at, 'version', o.version,
     'created_at', o.created_at,

@@ -4,11 +4,13 @@ use std::pin::pin;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use zhundian_domain::calendar::Confirmation;
+use zhundian_domain::calendar::{ClaimSpec, Confirmation};
 use zhundian_domain::cancellation::{Side, Tiers, refund_fen};
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::reminder::Change;
-use zhundian_durable_objects::calls::{Confirm, ConfirmReply, Release};
+use zhundian_durable_objects::calls::{
+    Confirm, ConfirmMany, ConfirmReply, Release, ReleaseMany, WrittenDay,
+};
 
 use crate::booking;
 use crate::calendars;
@@ -138,6 +140,13 @@ async fn perform(ctx: &Ctx, id: &Id, message: Message) -> Answer<Option<Vec<Stat
         Message::Confirm { claims, order_id, paid } => {
             confirm(ctx, claims, order_id.as_ref().map(|id| (id, paid))).await?
         }
+        Message::ConfirmMany { calendar, claims, written } => {
+            confirm_many(ctx, calendar, claims, written).await?
+        }
+        Message::ReleaseMany { calendar, claim_ids } => {
+            let reply = ctx.calendars().call(&calendar, &ReleaseMany { claim_ids }).await?;
+            write_days(&calendar, &reply.days)?
+        }
         Message::Release { calendar, claim_id } => {
             let reply = ctx.calendars().call(&calendar, &Release { claim_id }).await?;
             write_days(&calendar, &reply.days)?
@@ -214,6 +223,31 @@ pub async fn confirm(
         statements.push(booking::queries::start_waiting(order_id, ctx.now));
         statements.push(express::queries::start_waiting(order_id, ctx.now));
     }
+    Ok(statements)
+}
+
+/// Confirms claims of one calendar, each of an order of its own; answers what must be written to D1.
+async fn confirm_many(
+    ctx: &Ctx,
+    calendar: String,
+    claims: Vec<(Id, ClaimSpec)>,
+    written: Vec<WrittenDay>,
+) -> Answer<Vec<Statement>> {
+    let specs = claims.iter().map(|(_, spec)| spec.clone()).collect();
+    let reply = ctx.calendars().call(&calendar, &ConfirmMany { specs, written }).await?;
+    let mut statements = write_days(&calendar, &reply.days)?;
+    let mut confirmed = Vec::new();
+    for ((order_id, spec), outcome) in claims.iter().zip(reply.outcomes) {
+        match outcome {
+            Confirmation::Confirmed => confirmed.push((order_id, &spec.id)),
+            // Given back or lost: what stands on it, stands no more.
+            _ => statements.extend(lost(ctx, order_id, &spec.id).await?),
+        }
+    }
+    // Given up before the calendar knew the claim: then its release has found nothing.
+    let confirmed = serde_json::to_string(&confirmed).map_err(Problem::internal)?;
+    let row_id = ctx.new_id()?;
+    statements.push(queries::release_not_standing(&row_id, &calendar, &confirmed, ctx.now));
     Ok(statements)
 }
 

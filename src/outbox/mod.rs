@@ -37,6 +37,22 @@ pub enum Message {
         #[serde(default)]
         paid: bool,
     },
+    /// Make claims of one calendar last, each for an order of its own: a plan's sessions.
+    ConfirmMany {
+        /// The calendar.
+        calendar: String,
+        /// Each order with its claim as it was held.
+        claims: Vec<(Id, ClaimSpec)>,
+        /// Projected days that the commit has written.
+        written: Vec<WrittenDay>,
+    },
+    /// Give claims of one calendar back: their orders are cancelled, or have left them.
+    ReleaseMany {
+        /// The calendar.
+        calendar: String,
+        /// The claims.
+        claim_ids: Vec<String>,
+    },
     /// Give a claim back: its order is cancelled, or moved to another technician, or its block removed.
     Release {
         /// The calendar.

@@ -38,6 +38,25 @@ pub fn insert_unless_standing(
     )
 }
 
+/// Writes a row, due at once, that gives back those of a calendar's claims (`[[order, claim], …]`) on which
+/// no line of their orders stands; no row when a line stands on each.
+#[must_use]
+pub fn release_not_standing(id: &Id, calendar: &str, claims: &str, now: i64) -> Statement {
+    sql!(
+        "INSERT INTO outbox (id, topic, payload, due_at, created_at)
+         SELECT ?1, 'release_many', json_object('topic', 'release_many', 'calendar', ?2,
+            'claim_ids', json(gone)), ?4, ?4
+         FROM (SELECT json_group_array(value ->> 1) AS gone, count(*) AS claims FROM json_each(?3)
+            WHERE NOT EXISTS (SELECT 1 FROM claim WHERE order_id = value ->> 0
+                AND claim_id = value ->> 1 AND status = 'live'))
+         WHERE claims > 0",
+        id,
+        calendar,
+        claims,
+        now
+    )
+}
+
 /// Deletes a row that has been delivered.
 #[must_use]
 pub fn done(id: &Id) -> Statement {

@@ -354,7 +354,7 @@ impl Reader {
         self.off.append(&mut off);
     }
 
-    /// I6: one order or block a key, and the answer tells of it.
+    /// I6: one order or block a key, or a plan's orders, and the answer tells of them.
     fn answers(&mut self) {
         let ids = |rows: &[Value]| rows.iter().map(|row| text(row, "id")).collect::<HashSet<_>>();
         let (orders, blocks) = (ids(&self.orders), ids(&self.blocks));
@@ -362,15 +362,21 @@ impl Reader {
         for row in &self.answers {
             let key = text(row, "key");
             let answer: Value = serde_json::from_str(&text(row, "response")).unwrap_or_default();
-            let (known, id) = match answer["order"]["id"].as_str() {
-                Some(id) => (&orders, id),
-                None => (&blocks, answer["id"].as_str().unwrap_or_default()),
+            let id = |told: &Value| told["id"].as_str().unwrap_or_default().to_owned();
+            // A plan just made, or sessions of one just moved.
+            let sessions = answer["plan"]["sessions"].as_array().or(answer["sessions"].as_array());
+            let (known, told) = match (sessions, &answer["order"]) {
+                (Some(sessions), _) => (&orders, sessions.iter().map(id).collect()),
+                (None, Value::Null) => (&blocks, vec![id(&answer)]),
+                (None, order) => (&orders, vec![id(order)]),
             };
-            if !known.contains(id) {
-                self.off.push(format!("I6 key {key}: tells of {id}, which is not there"));
-            }
-            if int(row, "status") == 201 && !made.insert(id.to_owned()) {
-                self.off.push(format!("I6 {id}: made under two keys"));
+            for id in told {
+                if !known.contains(&id) {
+                    self.off.push(format!("I6 key {key}: tells of {id}, which is not there"));
+                }
+                if int(row, "status") == 201 && !made.insert(id.clone()) {
+                    self.off.push(format!("I6 {id}: made under two keys"));
+                }
             }
         }
         for id in orders.union(&blocks).filter(|id| !made.contains(*id)) {

@@ -105,6 +105,14 @@ impl Stack {
         self.sign_in_staff(&phone).await
     }
 
+    /// Turns service plans on or off.
+    pub async fn plans(&self, on: bool) {
+        let owner = self.owner().await;
+        let now = owner.get("/api/v1/admin/features").await.expect(200);
+        let body = json!({"plans": on, "version": now.body["version"]});
+        owner.put("/api/v1/admin/features", body).await.check(200);
+    }
+
     /// A new shop whose service takes an hour, without buffers, notice or limits.
     pub async fn shop(&self, technicians: usize, hours: Hours) -> Shop {
         self.shop_with(technicians, hours, json!({})).await

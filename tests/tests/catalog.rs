@@ -191,6 +191,7 @@ async fn a_service_is_booked_or_retired_first_never_both() {
 async fn the_mode_plan_stays_as_it_was_saved() {
     let stack = Stack::shared().await;
     let owner = stack.owner().await;
+    stack.plans(true).await;
     let direct = stack.shop(0, Hours::Day).await;
     let plan = stack.shop_with(0, Hours::Day, json!({"modes": ["plan"]})).await;
     let modes = async |shop: &Shop, modes: Value| {
@@ -199,7 +200,8 @@ async fn the_mode_plan_stays_as_it_was_saved() {
     modes(&direct, json!(["direct", "plan"])).await.refused(409, "mode_fixed");
     modes(&plan, json!(["direct"])).await.refused(409, "mode_fixed");
     modes(&direct, json!(["direct", "assigned"])).await.check(200);
-    modes(&plan, json!(["direct", "plan"])).await.check(200);
+    modes(&plan, json!(["direct", "plan"])).await.refused(422, "mode_alone");
+    modes(&plan, json!(["plan"])).await.check(200);
     // So does a store's time zone: its appointments were made on that clock.
     let zone = json!({"time_zone": "Asia/Tokyo"});
     put(&owner, "stores", &direct.store, zone).await.refused(409, "time_zone_fixed");

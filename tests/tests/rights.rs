@@ -21,6 +21,8 @@ fn role_has(role: &str, permission: &str) -> bool {
         "booking.read_own",
         "booking.read",
         "booking.write",
+        "booking.plan",
+        "settings.write",
         "booking.write_own",
         "visit.write_own",
         "visit.write",
@@ -42,7 +44,8 @@ fn role_has(role: &str, permission: &str) -> bool {
     match role {
         "owner" => true,
         "manager" => permission != "staff.write",
-        // Appointments, orders and members; to book they see the catalog, and they take what is due.
+        // Appointments, orders and members, but no plans; to book they see the catalog, and they take what is due.
+        "cashier" if permission == "booking.plan" => false,
         "cashier" => {
             ["booking.", "visit.", "calendar.", "member."]
                 .iter()
@@ -200,6 +203,8 @@ struct Scene {
     differences: Vec<String>,
     /// Starts of A's first technician that nobody has yet.
     starts: Vec<String>,
+    /// A's service of mode plan.
+    plan_service: String,
     /// A with a service of five minutes, and its starts of the next hours.
     short: Shop,
     near: Vec<String>,
@@ -229,6 +234,13 @@ impl Scene {
             starts.extend(slots.iter().step_by(12).map(|slot| slot.start_at.clone()));
         }
         starts.reverse();
+        stack.plans(true).await;
+        let body = json!({
+            "category": "疗程", "name": "疗程", "duration_minutes": 30, "price_fen": 0,
+            "deposit": {"kind": "none"}, "places": ["store"], "modes": ["plan"], "stores": [a.store],
+        });
+        let plan_service = owner.post("/api/v1/admin/services", body).await.expect(201);
+        let plan_service = plan_service.text("/id").to_owned();
         let mut short =
             owner.get(format!("/api/v1/admin/services/{}", a.service)).await.expect(200).body;
         let fields = short.as_object_mut().expect("an object");
@@ -260,10 +272,27 @@ impl Scene {
             dead: Vec::new(),
             differences: Vec::new(),
             starts,
+            plan_service,
             short,
             near,
             absent: Vec::new(),
         }
+    }
+
+    /// What a plan of the first member's with A's first technician is made of: one session.
+    async fn plan_wish(&mut self) -> Value {
+        let me = self.member.get("/api/v1/me").await.expect(200);
+        json!({
+            "store_id": self.a.store, "member_id": me.text("/id"), "service_id": self.plan_service,
+            "technician_id": self.a.technicians[0], "rhythm": "custom", "starts": [self.start()],
+        })
+    }
+
+    /// A new plan: it and its session.
+    async fn plan(&mut self) -> (String, String) {
+        let wish = self.plan_wish().await;
+        let plan = self.owner.post("/api/v1/staff/plans", wish).idempotent().await.expect(201);
+        (plan.text("/plan/id").to_owned(), plan.text("/plan/sessions/0/id").to_owned())
     }
 
     /// Rows that no client makes: what was given up, and what a bill says differently.
@@ -771,6 +800,31 @@ impl Scene {
                 self.owner.put(&path, json!({"name": "盘点"})).await.check(200);
                 ask(StoreA, path)
             }
+
+            // Plans.
+            "get_features" => ask(Merchant, "/api/v1/admin/features"),
+            "set_features" => {
+                let version = self.read("/api/v1/admin/features").await["version"].clone();
+                let body = json!({"plans": true, "version": version});
+                ask(Merchant, "/api/v1/admin/features").with(body)
+            }
+            "preview_plan" => {
+                ask(StoreA, "/api/v1/staff/plans/preview").with(self.plan_wish().await)
+            }
+            "make_plan" => ask(StoreA, "/api/v1/staff/plans").with(self.plan_wish().await),
+            "staff_list_plans" => ask(StoreA, format!("/api/v1/staff/plans?store_id={store}")),
+            "staff_get_plan" => ask(StoreA, format!("/api/v1/staff/plans/{}", self.plan().await.0)),
+            "cancel_plan" => {
+                let path = format!("/api/v1/staff/plans/{}/cancel", self.plan().await.0);
+                ask(StoreA, path).with(json!({"which": "all"}))
+            }
+            "reschedule_plan" => {
+                let (plan, session) = self.plan().await;
+                let body = json!({"which": "one", "session_id": session, "start_at": self.start()});
+                ask(StoreA, format!("/api/v1/staff/plans/{plan}/reschedule")).with(body)
+            }
+            "list_plans" => ask(Mine, "/api/v1/plans"),
+            "get_plan" => ask(Member, format!("/api/v1/plans/{}", self.plan().await.0)),
 
             // The merchant's: staff and the deployment.
             "list_staff" => ask(Mine, "/api/v1/admin/staff"),
