@@ -71,6 +71,7 @@ export class World {
       SMS_LOST_TEMPLATE: '1000002',
       OWNER_PHONE,
       HOLD_MINUTES: '15',
+      WAITLIST_OFFER_MINUTES: '15',
       ...PAYMENT_NUMBERS,
     };
     this.today = Date.now();

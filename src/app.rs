@@ -61,6 +61,8 @@ pub fn routes() -> Routes {
         .merge(crate::staff::routes())
         .merge(crate::catalog::routes())
         .merge(crate::booking::routes())
+        .merge(crate::session::routes())
+        .merge(crate::waitlist::routes())
         .merge(crate::order::routes())
         .merge(crate::payment::routes())
         .merge(crate::operations::routes())

@@ -144,6 +144,18 @@ codes! {
     SettleTooLarge = "settle_too_large", UNPROCESSABLE_ENTITY, "收款超过待付金额,还差 {} 分", "More than remains to be paid: {} fen at most.";
     NoticeNotVerified = "notice_not_verified", UNAUTHORIZED, "通知验签失败", "The notice is not verified.";
     NoticeMismatch = "notice_mismatch", UNPROCESSABLE_ENTITY, "通知与订单不符", "The notice does not fit a payment of ours.";
+    SeatsOverCapacity = "seats_over_capacity", UNPROCESSABLE_ENTITY, "名额超过上限,最多 {} 个", "More seats than there are: {} at most.";
+    SessionFull = "session_full", CONFLICT, "这节课已约满,可以候补", "This class is full; there is a waitlist.";
+    SessionCancelled = "session_cancelled", CONFLICT, "这节课已取消", "This class is cancelled.";
+    SessionChanged = "session_changed", CONFLICT, "这节课刚被修改,请刷新", "This class has just been changed; look at it again.";
+    SessionConflicts = "session_conflicts", CONFLICT, "有 {} 节课排不下,一节也没有排", "{} of the classes do not fit, and none was made.";
+    SeatsBooked = "seats_booked", CONFLICT, "已约的名额比这更多", "More seats than that are booked.";
+    UnknownSession = "unknown_session", UNPROCESSABLE_ENTITY, "没有这节课,或不是同一项服务", "There is no such class of this service.";
+    MovesToSession = "moves_to_session", CONFLICT, "团课名额只能改到另一节课", "A seat in a class moves to another class.";
+    PlacesFree = "places_free", CONFLICT, "还有空位,请直接预约", "There are places; book one.";
+    AlreadyWaiting = "already_waiting", CONFLICT, "您已在候补名单中", "You are on this waitlist already.";
+    TooManyWaits = "too_many_waits", CONFLICT, "最多同时候补 {} 个", "You wait for {} already, which is the most.";
+    OfferExpired = "offer_expired", CONFLICT, "候补名额已过期或已使用", "The place that was offered is given up or taken.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
 
     // Ours.
@@ -279,6 +291,11 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("member_active", Code::InvalidToken),
     ("daily_limit", Code::DailyLimitReached),
     ("order_version", Code::OrderChanged),
+    ("session_version", Code::SessionChanged),
+    ("seats_first", Code::SessionFull),
+    ("seats_booked", Code::SeatsBooked),
+    ("waitlist_member_id", Code::AlreadyWaiting),
+    ("waitlist_offered", Code::OfferExpired),
     ("account_balance", Code::OrderChanged),
     ("payment_known", Code::OrderChanged),
     ("staff_phone", Code::StaffPhoneTaken),

@@ -20,7 +20,9 @@ pub mod operations;
 pub mod order;
 pub mod outbox;
 pub mod payment;
+pub mod session;
 pub mod staff;
+pub mod waitlist;
 
 pub use zhundian_durable_objects::Calendar;
 

@@ -30,6 +30,7 @@ use crate::booking::offer::{Offer, Row, Technician, days_around};
 use crate::booking::queries::{self, Asked};
 use crate::calendars;
 use crate::catalog::{Mode, Place};
+use crate::d1::Rows;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::extract::Operation;
@@ -37,6 +38,7 @@ use crate::http::fields::{Id, Instant, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
 use crate::order;
 use crate::outbox::{self, Message};
+use crate::{session, waitlist};
 
 /// How it is paid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
@@ -113,6 +115,7 @@ pub(crate) async fn book_as_member(
         mode,
         payment,
         place: place.unwrap_or(Place::Store),
+        offered: None,
     };
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
     book(&ctx, Booker::Member(member), operator, wish, customer, note.unwrap_or_default()).await
@@ -151,47 +154,95 @@ pub(crate) async fn book_as_staff(
         mode: Mode::Direct,
         payment,
         place: Place::Store,
+        offered: None,
     };
-    let customer = Customer {
-        member_id,
-        name: contact_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
-        phone: contact_phone.map(|phone| phone.0.as_str().to_owned()).unwrap_or_default(),
-    };
+    let customer = Customer::of_staff(member_id, contact_name, contact_phone);
     book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
 }
 
 /// Who books.
-enum Booker {
+pub(crate) enum Booker {
     Member(TokenMember),
     Staff(Staff),
 }
 
 /// What is wished for.
-struct Wish {
-    store_id: Id,
-    service_id: Id,
-    technician_id: Option<Id>,
-    start_at: Instant,
-    mode: Mode,
-    payment: Payment,
-    place: Place,
+pub(crate) struct Wish {
+    pub store_id: Id,
+    pub service_id: Id,
+    pub technician_id: Option<Id>,
+    pub start_at: Instant,
+    pub mode: Mode,
+    pub payment: Payment,
+    pub place: Place,
+    /// The place that was held for who waited.
+    pub offered: Option<Offered>,
 }
 
 /// For whom.
 #[derive(Default, Deserialize)]
-struct Customer {
+pub(crate) struct Customer {
     #[serde(skip)]
-    member_id: Option<Id>,
-    name: String,
-    phone: String,
+    pub member_id: Option<Id>,
+    pub name: String,
+    pub phone: String,
 }
 
-async fn book(
+impl Customer {
+    /// The customer whom staff book for: a member, or somebody by name and phone.
+    pub fn of_staff(member_id: Option<Id>, name: Option<Name>, phone: Option<Phone>) -> Self {
+        Self {
+            member_id,
+            name: name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
+            phone: phone.map(|phone| phone.0.as_str().to_owned()).unwrap_or_default(),
+        }
+    }
+
+    /// The customer with a member's name and phone, of [`queries::contact_of_member`]'s row `index`.
+    ///
+    /// # Errors
+    /// `unknown_member`.
+    pub fn known(self, rows: &Rows, index: usize) -> Answer<Self> {
+        if self.member_id.is_none() {
+            return Ok(self);
+        }
+        let known: Option<Self> = rows.first(index)?;
+        let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
+        Ok(Self { member_id: self.member_id, ..known })
+    }
+}
+
+/// A place that somebody who waited was offered: the booking's claims take the place of what is held for
+/// them, so that nobody comes between.
+pub(crate) struct Offered {
+    /// The waitlist's entry.
+    pub entry_id: Id,
+    /// What is held: claim and calendar of each.
+    pub held: Vec<(String, String)>,
+}
+
+impl Offered {
+    /// Lets the needs take the place of what is held for them.
+    fn replace(&self, needs: &mut [Need]) {
+        for need in needs {
+            let of = |calendar: &String| self.held.iter().any(|(_, held)| held == calendar);
+            let Some(calendar) = need.calendars.iter().find(|one| of(one)).cloned() else {
+                continue;
+            };
+            let claims = self.held.iter().filter(|(_, held)| *held == calendar);
+            need.replaces =
+                Some((calendar.clone(), claims.map(|(claim, _)| claim.clone()).collect()));
+            (need.calendars, need.tries) = (vec![calendar], 1);
+        }
+    }
+}
+
+pub(crate) async fn book(
     ctx: &Ctx,
     booker: Booker,
     operator: Operator,
     wish: Wish,
-    mut customer: Customer,
+    customer: Customer,
     note: Note,
 ) -> Answer<Response> {
     let db = ctx.db()?;
@@ -218,17 +269,16 @@ async fn book(
         return Ok(answer);
     }
     let offer = rows.one::<Row>(1)?.into_offer()?;
-    if customer.member_id.is_some() {
-        let known: Option<Customer> = rows.first(2)?;
-        let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
-        (customer.name, customer.phone) = (known.name, known.phone);
-    }
+    let customer = customer.known(&rows, 2)?;
     check_terms(ctx, &offer, &wish, by_staff)?;
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
     let op = operator.op();
-    let needs = needs(&offer, &op, start, date, wish.technician_id.is_some())?;
+    let mut needs = needs(&offer, &op, start, date, wish.technician_id.is_some())?;
+    if let Some(offered) = &wish.offered {
+        offered.replace(&mut needs);
+    }
     let hold_ms = match wish.payment {
         Payment::Online => ctx.config().hold_minutes * 60_000,
         Payment::AtStore => claim::HOLD_MS,
@@ -236,6 +286,9 @@ async fn book(
     let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms };
     let taken = match claim::hold_all(ctx, terms, &needs).await? {
         Ok(taken) => taken,
+        Err(not_held) if not_held.refusal == Refusal::Released => {
+            return Err(Code::OfferExpired.into());
+        }
         Err(not_held) => return Err(refusal(ctx, &offer, &not_held, (start, date), by_staff)),
     };
     let technician = offer.attending(&taken.own()?.calendar)?;
@@ -251,6 +304,8 @@ async fn book(
         actor: &actor,
         customer: &customer,
         note: &note,
+        class: None,
+        offered: wish.offered.as_ref(),
     };
     let commit = made.commit()?;
     claim::commit(ctx, &operator, taken.into_held(), commit).await
@@ -276,17 +331,29 @@ fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<
     if wish.place == Place::Home || !offer.service.places.contains(&Place::Store) {
         return Err(Problem::from(Code::PlaceNotOffered).at("place"));
     }
+    check_payment(ctx, offer, wish.payment, by_staff)?;
+    if offer.technicians.is_empty() {
+        return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
+    }
+    Ok(())
+}
+
+/// Whether a service may be paid for in this way.
+///
+/// # Errors
+/// `payment_not_offered`.
+pub(crate) fn check_payment(
+    ctx: &Ctx,
+    offer: &Offer,
+    payment: Payment,
+    by_staff: bool,
+) -> Answer<()> {
     // A deposit is paid online; staff may take a booking without one.
     let deposit = !by_staff && offer.service.deposit != DepositRule::None;
     let config = ctx.config();
     let payable = config.wechat_pay.is_some() || config.alipay.is_some();
-    if (wish.payment == Payment::Online && !payable)
-        || (wish.payment == Payment::AtStore && deposit)
-    {
+    if (payment == Payment::Online && !payable) || (payment == Payment::AtStore && deposit) {
         return Err(Problem::from(Code::PaymentNotOffered).at("payment"));
-    }
-    if offer.technicians.is_empty() {
-        return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
     Ok(())
 }
@@ -312,7 +379,16 @@ pub fn refusal(
 
 /// What a start needs: the technician asked for, or the one who is free and has least to do that day; and
 /// one calendar of each pool.
-fn needs(offer: &Offer, op: &str, start: Tick, date: NaiveDate, named: bool) -> Answer<Vec<Need>> {
+///
+/// # Errors
+/// None in practice.
+pub(crate) fn needs(
+    offer: &Offer,
+    op: &str,
+    start: Tick,
+    date: NaiveDate,
+    named: bool,
+) -> Answer<Vec<Need>> {
     let shape = offer.shape();
     let (service, block) =
         shape.at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
@@ -361,24 +437,27 @@ fn turn(op: &str, technician: &Id) -> u64 {
 }
 
 /// An order about to be made.
-struct Made<'a> {
-    ctx: &'a Ctx,
-    offer: &'a Offer,
-    technician: &'a Technician,
-    taken: &'a Taken,
-    date: NaiveDate,
-    payment: Payment,
-    actor: &'a order::Actor,
-    customer: &'a Customer,
-    note: &'a Note,
+pub(crate) struct Made<'a> {
+    pub ctx: &'a Ctx,
+    pub offer: &'a Offer,
+    pub technician: &'a Technician,
+    pub taken: &'a Taken,
+    pub date: NaiveDate,
+    pub payment: Payment,
+    pub actor: &'a order::Actor,
+    pub customer: &'a Customer,
+    pub note: &'a Note,
+    /// The session in which it is seats, when it is a class.
+    pub class: Option<&'a session::Seats<'a>>,
+    pub offered: Option<&'a Offered>,
 }
 
 impl Made<'_> {
-    fn commit(&self) -> Answer<Commit> {
-        let Self { ctx, offer, technician, taken, date, .. } = *self;
+    pub fn commit(&self) -> Answer<Commit> {
+        let Self { ctx, offer, technician, taken, date, class, .. } = *self;
         let own = &taken.own()?.claim;
         let spec = &own.spec;
-        let price = offer.price(technician);
+        let price = offer.price(technician).times(class.map_or(1, |class| class.seats));
         let parts = serde_json::to_string(&price.parts).map_err(Problem::internal)?;
         let tiers = offer.service.cancellation();
         let cancellation = serde_json::to_string(&tiers).map_err(Problem::internal)?;
@@ -394,7 +473,7 @@ impl Made<'_> {
         let order = queries::Order {
             id: &order_id,
             member_id: self.customer.member_id.as_ref(),
-            mode: "direct",
+            mode: if class.is_some() { "group" } else { "direct" },
             status,
             payment: match self.payment {
                 Payment::Online => "online",
@@ -411,8 +490,11 @@ impl Made<'_> {
             note: self.note.as_str(),
             now: ctx.now,
         };
-        let line = line(offer, technician.id(), spec, date);
-        let view = order::view::Order::made(
+        let mut line = line(offer, technician.id(), spec, date);
+        if class.is_some() {
+            line.end_at = spec.service.end.ms();
+        }
+        let mut view = order::view::Order::made(
             &order,
             &line,
             &spec.id,
@@ -421,6 +503,9 @@ impl Made<'_> {
             price.parts,
             &tiers,
         );
+        if let Some(class) = class {
+            view.seated(&class.session.id, class.seats);
+        }
         let response =
             serde_json::to_string(&OrderAnswer { order: view }).map_err(Problem::internal)?;
         // What is to be paid first is confirmed when it is.
@@ -434,13 +519,17 @@ impl Made<'_> {
         let detail =
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
         let event_id = ctx.new_id()?;
-        let mut statements = vec![
-            queries::appointment_stands(
+        let stands = match class {
+            Some(class) => class.stand(&line, order.member_id),
+            None => queries::appointment_stands(
                 &line,
                 &spec.id,
                 offer.service.max_per_day,
                 order.member_id,
             ),
+        };
+        let mut statements = vec![
+            stands,
             insert_order,
             insert_line,
             order::queries::insert_event(
@@ -448,6 +537,10 @@ impl Made<'_> {
             ),
         ];
         statements.extend(taken.insert_besides(&order_id, &spec.id, line.store_id)?);
+        statements.extend(class.map(|class| class.seat(&spec.id)));
+        if let Some(offered) = self.offered {
+            statements.extend(waitlist::queries::booked(&offered.entry_id, &order_id, ctx.now));
+        }
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
     }
 }

@@ -26,6 +26,11 @@ pub enum Asked<'a> {
         /// Another technician.
         technician_id: Option<&'a Id>,
     },
+    /// The service and store of a session, with its technician.
+    Session {
+        /// The session.
+        session_id: &'a Id,
+    },
 }
 
 /// Everything that decides a start, but the calendar itself: one statement and one row, whatever the
@@ -47,13 +52,20 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
             "SELECT service_id, store_id, coalesce(?3, technician_id) AS technician_id
              FROM order_line WHERE id = ?1 AND ?2 IS NULL",
         ),
+        Asked::Session { session_id } => (
+            Param::from(*session_id),
+            Param::Null,
+            Param::Null,
+            "SELECT service_id, store_id, technician_id
+             FROM session WHERE id = ?1 AND ?2 IS NULL AND ?3 IS NULL",
+        ),
     };
     let day = |date: NaiveDate| {
         UtcDay::of_ms(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()).0
     };
     let load = if loads {
-        "(SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live FROM order_line
-            WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
+        "(SELECT json_group_object(date, live) FROM (SELECT date, count(DISTINCT coalesce(session_id, id)) AS live
+            FROM order_line WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
     } else {
         "NULL"
     };
@@ -431,8 +443,8 @@ pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
     sql!(
         "SELECT json_object('member_id', o.member_id, 'store_id', o.store_id, 'status', o.status,
             'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
-            'technician_id', l.technician_id, 'start_at', l.start_at,
-            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
+            'technician_id', l.technician_id, 'service_id', l.service_id, 'start_at', l.start_at,
+            'session_id', l.session_id, 'seats', l.seats, 'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
                 SELECT calendar, claim_id FROM claim WHERE line_id = l.id ORDER BY block_start))) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",
         order_id,

@@ -19,6 +19,7 @@ use crate::booking::claim::{self, Commit, Need, Operator, Terms};
 use crate::booking::offer::{Offer, Row};
 use crate::booking::queries::{self, Asked};
 use crate::calendars;
+use crate::d1::Rows;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
@@ -80,22 +81,58 @@ pub(crate) async fn reschedule_as_staff(
     reschedule(&ctx, Mover::Staff(staff), operator, &order_id, operation.body).await
 }
 
-enum Mover {
+pub(crate) enum Mover {
     Member(TokenMember),
     Staff(Staff),
 }
 
+impl Mover {
+    /// Who moves it, and what they may move; `index` is the statement that has checked a member.
+    ///
+    /// # Errors
+    /// 401, 403, 404.
+    pub fn of(
+        self,
+        rows: &Rows,
+        index: usize,
+        known: Option<ToMove>,
+    ) -> Answer<(order::Actor, ToMove)> {
+        let found = || known.ok_or_else(|| Problem::from(Code::NotFound));
+        match self {
+            Self::Member(member) => {
+                let id = member.checked(rows, index)?.id;
+                let known = found()?;
+                // Somebody else's order is as if it were not there.
+                if known.member_id.as_ref() != Some(&id) {
+                    return Err(Code::NotFound.into());
+                }
+                Ok((order::Actor::Member(id), known))
+            }
+            Self::Staff(staff) => {
+                let known = found()?;
+                staff.require(Permission::BookingWrite, &known.store_id)?;
+                Ok((order::Actor::Staff(staff.id), known))
+            }
+        }
+    }
+}
+
+/// What moving needs to know, of [`queries::order_to_move`].
 #[derive(Deserialize)]
-struct ToMove {
-    member_id: Option<Id>,
-    store_id: Id,
-    status: Status,
-    version: i64,
-    change_notice_minutes: i64,
-    technician_id: Id,
-    start_at: i64,
+pub(crate) struct ToMove {
+    pub member_id: Option<Id>,
+    pub store_id: Id,
+    pub service_id: Id,
+    pub status: Status,
+    pub version: i64,
+    pub change_notice_minutes: i64,
+    pub technician_id: Id,
+    pub start_at: i64,
+    /// The session in which its seats are, when it is a class.
+    pub session_id: Option<Id>,
+    pub seats: u16,
     /// Calendar and id of each, the line's own first in its calendar.
-    claims: Vec<(String, String)>,
+    pub claims: Vec<(String, String)>,
 }
 
 async fn reschedule(
@@ -118,38 +155,17 @@ async fn reschedule(
         reads.push(member.check());
     }
     let rows = db.read(reads).await?;
-    let known: Option<ToMove> = rows.first(1)?;
-    let found = || known.ok_or_else(|| Problem::from(Code::NotFound));
-    let (actor, known) = match mover {
-        Mover::Member(member) => {
-            let id = member.checked(&rows, 3)?.id;
-            let known = found()?;
-            // Somebody else's order is as if it were not there.
-            if known.member_id.as_ref() != Some(&id) {
-                return Err(Code::NotFound.into());
-            }
-            (order::Actor::Member(id), known)
-        }
-        Mover::Staff(staff) => {
-            let known = found()?;
-            staff.require(Permission::BookingWrite, &known.store_id)?;
-            (order::Actor::Staff(staff.id), known)
-        }
-    };
+    let (actor, known) = mover.of(&rows, 3, rows.first(1)?)?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
     if wish.version.is_some_and(|version| version.get() != known.version) {
         return Err(Code::OrderChanged.into());
     }
-    let notice_minutes = known.change_notice_minutes;
-    let event = match actor {
-        order::Actor::Member(_) => {
-            Event::MovedByMember { now: ctx.now, start_at: known.start_at, notice_minutes }
-        }
-        _ => Event::MovedByStaff,
-    };
-    apply(known.status, event).map_err(refused)?;
+    known.check(ctx.now, &actor)?;
+    if known.session_id.is_some() {
+        return Err(Problem::from(Code::MovesToSession).at("line_id"));
+    }
     let offer = rows.one::<Row>(2)?.into_offer()?;
     offer.require_open()?;
     let Some(technician) = offer.technicians.first() else {
@@ -208,6 +224,23 @@ async fn reschedule(
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));
     let commit = Commit { statements, rows, status: StatusCode::OK, response };
     claim::commit(ctx, &operator, taken.into_held(), commit).await
+}
+
+impl ToMove {
+    /// Whether somebody may move it now.
+    ///
+    /// # Errors
+    /// `order_not_changeable`, `too_late`.
+    pub fn check(&self, now: i64, by: &order::Actor) -> Answer<()> {
+        let notice_minutes = self.change_notice_minutes;
+        let event = match by {
+            order::Actor::Member(_) => {
+                Event::MovedByMember { now, start_at: self.start_at, notice_minutes }
+            }
+            _ => Event::MovedByStaff,
+        };
+        apply(self.status, event).map(drop).map_err(refused)
+    }
 }
 
 /// What the new time needs, in place of what the line has in the same calendars.

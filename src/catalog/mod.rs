@@ -25,6 +25,7 @@ use crate::auth::permission::Permission::{CatalogRead, CatalogWrite, ScheduleWri
 use crate::http::Routes;
 use crate::routes;
 
+pub use fields::Set;
 pub use queries::{ELIGIBLE, cancellation};
 pub use services::{Mode, Place};
 

@@ -84,6 +84,17 @@ pub(crate) async fn cancel_as_staff(
     cancel(&ctx, &id, known, Event::CancelledByStaff, &Actor::Staff(staff.id), wish.reason).await
 }
 
+/// Gives an order up because the store cannot keep it: all comes back, whatever the scale says. One that
+/// is given up already stays as it is.
+///
+/// # Errors
+/// `order_not_changeable` when it is served already; `order_changed` when it changes meanwhile.
+pub(crate) async fn cancel_for_store(ctx: &Ctx, id: &Id, reason: &str) -> Answer<()> {
+    let known = read(ctx, id).await?;
+    let reason = Text::parse(reason).ok();
+    cancel(ctx, id, known, Event::CancelledByStaff, &Actor::System, reason).await.map(drop)
+}
+
 async fn read(ctx: &Ctx, id: &Id) -> Answer<ToCancel> {
     ctx.db()?.first(queries::to_cancel(id)).await?.ok_or_else(|| Problem::from(Code::NotFound))
 }

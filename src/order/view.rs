@@ -111,6 +111,10 @@ pub struct Line {
     price_fen: i64,
     /// Rooms and equipment taken with it.
     resources: Vec<Resource>,
+    /// The session of a class in which it is.
+    session_id: Option<Id>,
+    /// Seats in it; 1 for an appointment.
+    seats: u16,
 }
 
 /// A room or a piece of equipment.
@@ -179,6 +183,8 @@ struct LineRow {
     end_at: i64,
     price_fen: i64,
     resources: Vec<Resource>,
+    session_id: Option<Id>,
+    seats: u16,
 }
 
 fn parts(parts: Vec<Part>) -> Vec<PricePart> {
@@ -232,6 +238,8 @@ impl Row {
             end_at: At::new(zone, line.end_at),
             price_fen: line.price_fen,
             resources: line.resources,
+            session_id: line.session_id,
+            seats: line.seats,
         });
         let pending = self.status == "pending_payment";
         Order {
@@ -314,6 +322,8 @@ impl Order {
                 end_at: At::new(zone, line.end_at),
                 price_fen: order.total_fen,
                 resources,
+                session_id: None,
+                seats: 1,
             }],
             start_at: line.start_at,
             notice_minutes: order.change_notice_minutes,
@@ -341,6 +351,14 @@ impl Order {
         self.changeable_until = changeable_until(zone, to.start_at, self.notice_minutes);
         self.cancellation = cancellation(zone, to.start_at, &self.tiers);
         self.version += 1;
+    }
+
+    /// The order whose line is seats in a session.
+    pub fn seated(&mut self, session_id: &Id, seats: u16) {
+        for line in &mut self.lines {
+            line.session_id = Some(session_id.clone());
+            line.seats = seats;
+        }
     }
 
     /// The order after it was cancelled, with so much of what was paid on its way back.
