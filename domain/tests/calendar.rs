@@ -13,6 +13,7 @@ use zhundian_domain::time::{Interval, Tick, UtcDay};
 use zhundian_domain::working::{
     DateOverride, MinuteRange, TimeOff, Week, WeeklyPattern, WorkingRules,
 };
+use zhundian_domain::zone::Zone;
 
 const DAY: UtcDay = UtcDay(20_780);
 const STORE: &str = "s";
@@ -62,7 +63,7 @@ fn rules() -> WorkingRules {
     let week = Week(std::array::from_fn(|_| vec![MinuteRange::new(0, 8 * 60).unwrap()]));
     let valid_from = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
     WorkingRules {
-        stores: [(STORE.to_owned(), chrono_tz::UTC)].into(),
+        stores: [(STORE.to_owned(), Zone::UTC)].into(),
         weekly: vec![WeeklyPattern { store_id: STORE.into(), valid_from, week }],
         ..WorkingRules::default()
     }
