@@ -90,6 +90,9 @@ CREATE UNIQUE INDEX waitlist_once ON waitlist (member_id, session_id)
   WHERE status IN ('waiting', 'offered') AND session_id IS NOT NULL;
 CREATE INDEX waitlist_session ON waitlist (session_id, status, id) WHERE session_id IS NOT NULL;
 CREATE INDEX waitlist_store ON waitlist (store_id, id) WHERE status IN ('waiting', 'offered');
+CREATE INDEX waitlist_seats ON waitlist (session_id, seats)
+  WHERE status = 'waiting' AND session_id IS NOT NULL;
+CREATE INDEX waitlist_appointments ON waitlist (id) WHERE status = 'waiting' AND session_id IS NULL;
 CREATE INDEX waitlist_waiting ON waitlist (until_at) WHERE status = 'waiting';
 CREATE INDEX waitlist_offers ON waitlist (offer_expires_at) WHERE status = 'offered';
 CREATE INDEX waitlist_member ON waitlist (member_id, id);

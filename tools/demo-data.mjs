@@ -30,6 +30,7 @@ const SERVICES = [
     buffer_before_minutes: 5, buffer_after_minutes: 15, skills: ['SPA'], deposit: { kind: 'percent', percent: 30 },
     cancellation: [{ until_minutes_before: 1440, refund_percent: 100 }, { until_minutes_before: 120, refund_percent: 50 }],
   },
+  { category: '团课', name: '肩颈拉伸课', description: '小班跟练。', duration_minutes: 60, price_fen: 6800, buffer_after_minutes: 10, skills: ['推拿'], modes: ['group'] },
 ];
 
 export const TECHNICIANS = [
@@ -70,7 +71,7 @@ export async function makeDemoData(client, ownerPhone) {
   }
   for (const service of SERVICES) {
     await ensure('services', {
-      deposit: { kind: 'none' }, ...service, places: ['store'], modes: ['direct'],
+      deposit: { kind: 'none' }, modes: ['direct'], ...service, places: ['store'],
       min_notice_minutes: 30, max_days_ahead: 30, change_notice_minutes: 60, stores,
     });
   }

@@ -150,6 +150,39 @@ async function tell() {
   check(paid.refunded_fen === code.payment.amount_fen, '提前两天取消应全退');
   await until('退款应已到账', async () => (await lastKinds(xu, paid.id)).includes('refunded'));
   await timeline(xu, paid.id, 'booked paid confirmed cancelled refunded');
+
+  title('13 团课约满了,徐先生候补');
+  const lesson = named(services.items, '肩颈拉伸课');
+  const places = await nobodySees(`store_id=${store.id}&service_id=${lesson.id}`, technician.id, businessDate(5));
+  check(places.length > 0, '老师应有空闲时间');
+  const timetable = {
+    store_id: store.id, service_id: lesson.id, technician_id: technician.id, capacity: 2, starts: [places[0].start_at], weeks: 3,
+  };
+  const { sessions: [one, ...rest] } = await call(manager, 201, 'POST', '/api/v1/admin/sessions', timetable, { key: newKey() });
+  note(`店长排了 ${1 + rest.length} 节课,每周 ${clock(one.start_at)},每节 ${one.capacity} 个名额`);
+  const seats = (number) => ({ seats: number, payment: 'at_store' });
+  const inClass = `/api/v1/sessions/${one.id}`;
+  ({ order } = await call(lin, 201, 'POST', `${inClass}/bookings`, seats(2), { key: newKey() }));
+  note(`林女士约了 2 个名额,共 ${yuan(order.total_fen)}`);
+  const full = await call(xu, 409, 'POST', `${inClass}/bookings`, seats(1), { key: newKey() });
+  check(full.code === 'session_full', `应为 session_full,而不是 ${full.code}`);
+  note(full.title);
+  const waits = await call(xu, 201, 'POST', `${inClass}/waitlist`, { seats: 1 });
+  await call(lin, 200, 'POST', `/api/v1/orders/${order.id}/cancel`, {}, { key: newKey() });
+  let place;
+  await until('空出的名额应留给候补的人', async () => {
+    const { items } = await xu.must(200, 'GET', '/api/v1/waitlist');
+    place = items.find((entry) => entry.id === waits.id);
+    return place.status === 'offered';
+  });
+  note(`林女士取消,名额为徐先生留到 ${clock(place.offer.expires_at)}`);
+  ({ order } = await call(xu, 201, 'POST', `/api/v1/waitlist/${waits.id}/bookings`, { payment: 'at_store' }, { key: newKey() }));
+  note(`徐先生约上了:${when(order.lines[0].start_at)} ${lesson.name},订单 ${order.status}`);
+  for (const session of [one, ...rest]) {
+    await call(manager, 200, 'POST', `/api/v1/admin/sessions/${session.id}/cancel`, { version: session.version });
+  }
+  order = await reaches(xu, order.id, 'cancelled');
+  note('店长停了这几节课,约了的人都已取消');
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 

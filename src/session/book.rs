@@ -5,6 +5,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::time::date_at;
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
@@ -138,7 +139,7 @@ pub(crate) async fn book(
     note: Note,
 ) -> Answer<Response> {
     // 1. Read.
-    let today = date_at(chrono_tz::UTC, ctx.now).ok_or(Code::Internal)?;
+    let today = date_at(Zone::UTC, ctx.now).ok_or(Code::Internal)?;
     let asked = Asked::Session { session_id: &wish.session_id };
     let mut reads = vec![
         operator.stored(),

@@ -14,7 +14,7 @@ use crate::http::{Ctx, Json};
 use crate::order;
 use crate::outbox::{self, Message, Row};
 use crate::session::find::{self, ManagedSession};
-use crate::session::{Status, queries};
+use crate::session::{SessionStatus, queries};
 
 /// Orders given up in one delivery.
 const ORDERS: u32 = 20;
@@ -46,7 +46,7 @@ pub(crate) async fn cancel(
 ) -> Answer<Json<ManagedSession>> {
     let session = find::row(&ctx, &id).await?;
     staff.require(Permission::ScheduleWrite, &session.store_id)?;
-    if session.status == Status::Cancelled {
+    if session.status == SessionStatus::Cancelled {
         return Ok(Json(session.into()));
     }
     if session.end_at <= ctx.now {

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::time::date_at;
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::booking::book::OrderAnswer;
@@ -81,7 +82,7 @@ async fn change(
     order_id: &Id,
     wish: ChangeSession,
 ) -> Answer<Response> {
-    let today = date_at(chrono_tz::UTC, ctx.now).ok_or(Code::Internal)?;
+    let today = date_at(Zone::UTC, ctx.now).ok_or(Code::Internal)?;
     let asked = Asked::Session { session_id: &wish.session_id };
     let mut reads = vec![
         operator.stored(),

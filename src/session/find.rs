@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::pricing::price;
 use zhundian_domain::time::dates_interval;
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -14,7 +15,7 @@ use crate::http::page::{self, Page};
 use crate::http::{Ctx, Json};
 use crate::order;
 use crate::order::view::Resource;
-use crate::session::{Row, Status, queries};
+use crate::session::{Row, SessionStatus, queries};
 
 /// A session of a class.
 #[derive(Serialize, ToSchema)]
@@ -44,7 +45,7 @@ pub struct Session {
     /// Of one seat, in fen.
     price_fen: i64,
     /// Whether it takes place.
-    status: Status,
+    status: SessionStatus,
     #[serde(skip)]
     key: (i64, Id),
 }
@@ -123,8 +124,7 @@ pub struct Wanted {
 
 async fn rows(ctx: &Ctx, wanted: &Wanted, public: bool) -> Answer<(Vec<Row>, u32)> {
     let db = ctx.db()?;
-    let zone: Option<chrono_tz::Tz> =
-        db.first(order::queries::store_zone(&wanted.store_id)).await?;
+    let zone: Option<Zone> = db.first(order::queries::store_zone(&wanted.store_id)).await?;
     let zone = zone.ok_or_else(|| Problem::from(Code::UnknownStore).at("store_id"))?;
     let days = u32::try_from(wanted.days.get()).unwrap_or(1);
     let range = dates_interval(zone, wanted.from.0, days)

@@ -25,6 +25,9 @@ pub mod timetable;
 pub use book::Seats;
 
 use serde::Deserialize;
+use zhundian_domain::calendar::Refusal;
+use zhundian_domain::time::{Interval, Tick};
+use zhundian_domain::zone::Zone;
 
 use crate::auth::permission::Permission;
 use crate::booking::claim::{self, NotHeld, Taken, Terms};
@@ -34,8 +37,6 @@ use crate::error::{Answer, Code, Problem};
 use crate::http::fields::{Id, Int};
 use crate::http::{Ctx, Routes};
 use crate::routes;
-use zhundian_domain::calendar::Refusal;
-use zhundian_domain::time::{Interval, Tick};
 
 /// The most seats that a session has.
 pub const MAX_SEATS: i64 = zhundian_domain::calendar::MAX_CAPACITY as i64;
@@ -60,7 +61,7 @@ pub fn routes() -> Routes {
 /// How far a session has come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, serde::Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub enum SessionStatus {
     /// It takes place.
     Scheduled,
     /// It was given up.
@@ -86,7 +87,7 @@ pub struct Row {
     room_id: Option<Id>,
     room_name: Option<String>,
     room_capacity: Option<i64>,
-    time_zone: chrono_tz::Tz,
+    time_zone: Zone,
     /// UTC milliseconds.
     pub start_at: i64,
     /// UTC milliseconds.
@@ -96,7 +97,7 @@ pub struct Row {
     /// Seats.
     pub capacity: i64,
     /// How far it has come.
-    pub status: Status,
+    pub status: SessionStatus,
     /// Grows with every change of its own.
     pub version: i64,
     /// Seats of live orders.
@@ -132,7 +133,7 @@ impl Row {
     /// # Errors
     /// `session_cancelled`, `start_in_past`, `seats_over_capacity`.
     pub fn require_bookable(&self, now: i64, seats: i64) -> Answer<()> {
-        if self.status == Status::Cancelled {
+        if self.status == SessionStatus::Cancelled {
             return Err(Code::SessionCancelled.into());
         }
         if self.start_at <= now {

@@ -15,7 +15,7 @@ use crate::http::fields::{Id, Int};
 use crate::http::{Ctx, Json};
 use crate::outbox::{self, Message, Row};
 use crate::session::find::{self, ManagedSession};
-use crate::session::{SeatCount, Status, queries};
+use crate::session::{SeatCount, SessionStatus, queries};
 
 /// How many seats a session is to have.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -41,7 +41,7 @@ pub(crate) async fn resize(
 ) -> Answer<Json<ManagedSession>> {
     let session = find::row(&ctx, &id).await?;
     staff.require(Permission::ScheduleWrite, &session.store_id)?;
-    if session.status == Status::Cancelled {
+    if session.status == SessionStatus::Cancelled {
         return Err(Code::SessionCancelled.into());
     }
     if session.version != body.version.get() {

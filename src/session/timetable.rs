@@ -3,12 +3,12 @@
 
 use axum::response::Response;
 use chrono::{Days, NaiveDate, NaiveTime};
-use chrono_tz::Tz;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zhundian_domain::calendar::Refusal;
 use zhundian_domain::time::{Interval, LocalInstant, Tick, date_at, local_instant, wall_at};
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -180,7 +180,7 @@ fn dates(starts: &[Instant], weeks: u64) -> Answer<(NaiveDate, NaiveDate)> {
 }
 
 /// Every start, in order: a tick, or the time on the clock that there is not.
-fn starts(zone: Tz, firsts: &[Instant], weeks: u64) -> Answer<Vec<Result<Tick, (i64, Code)>>> {
+fn starts(zone: Zone, firsts: &[Instant], weeks: u64) -> Answer<Vec<Result<Tick, (i64, Code)>>> {
     let at = |code: Code| Problem::from(code).at("starts");
     let mut starts = Vec::new();
     for first in firsts {
@@ -194,10 +194,11 @@ fn starts(zone: Tz, firsts: &[Instant], weeks: u64) -> Answer<Vec<Result<Tick, (
             let local = date.ok_or_else(|| at(Code::InvalidInstant))?.and_time(clock);
             let naive = local.and_utc().timestamp_millis();
             starts.push(match local_instant(zone, local) {
-                LocalInstant::Once(ms) => Tick::from_ms(ms).ok_or((naive, Code::OffGrid)),
                 // The first was written with its offset; the ones that follow keep to the first time
                 // that the clock shows.
-                LocalInstant::Twice(ms, _) => Tick::from_ms(ms).ok_or((naive, Code::OffGrid)),
+                LocalInstant::Once(ms) | LocalInstant::Twice(ms, _) => {
+                    Tick::from_ms(ms).ok_or((naive, Code::OffGrid))
+                }
                 LocalInstant::Skipped => Err((naive, Code::StartSkipped)),
             });
         }

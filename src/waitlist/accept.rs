@@ -56,29 +56,21 @@ pub(crate) async fn accept(
     let offered = Some(Offered { entry_id: entry.id, held });
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
     let booker = Booker::Member(member);
-    match entry.session_id {
-        Some(session_id) => {
-            let seats = SeatCount::new(entry.seats).ok_or(Code::Internal)?;
-            let wish = session::book::Wish { session_id, seats, payment, offered };
-            session::book::book(&ctx, booker, operator, wish, customer, note).await
-        }
-        None => {
-            let at = chrono::DateTime::from_timestamp_millis(start_at).ok_or(Code::Internal)?;
-            let wish = book::Wish {
-                store_id: entry.store_id,
-                service_id: entry.service_id,
-                technician_id: entry.offer_technician_id,
-                start_at: Instant::Offset {
-                    ms: start_at,
-                    wall: at.naive_utc(),
-                    offset_seconds: None,
-                },
-                mode: Mode::Direct,
-                payment,
-                place: Place::Store,
-                offered,
-            };
-            book::book(&ctx, booker, operator, wish, customer, note).await
-        }
+    if let Some(session_id) = entry.session_id {
+        let seats = SeatCount::new(entry.seats).ok_or(Code::Internal)?;
+        let wish = session::book::Wish { session_id, seats, payment, offered };
+        return session::book::book(&ctx, booker, operator, wish, customer, note).await;
     }
+    let at = chrono::DateTime::from_timestamp_millis(start_at).ok_or(Code::Internal)?;
+    let wish = book::Wish {
+        store_id: entry.store_id,
+        service_id: entry.service_id,
+        technician_id: entry.offer_technician_id,
+        start_at: Instant::Offset { ms: start_at, wall: at.naive_utc(), offset_seconds: None },
+        mode: Mode::Direct,
+        payment,
+        place: Place::Store,
+        offered,
+    };
+    book::book(&ctx, booker, operator, wish, customer, note).await
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::time::{DAY_MS, date_at};
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
@@ -102,7 +103,7 @@ pub struct Row {
     member_name: String,
     /// Where.
     pub store_id: Id,
-    time_zone: chrono_tz::Tz,
+    time_zone: Zone,
     /// For which service.
     pub service_id: Id,
     service_name: String,
@@ -202,7 +203,7 @@ pub(crate) async fn join(
     Body(wish): Body<JoinWaitlist>,
 ) -> Answer<Created<Waiting>> {
     limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
-    let today = date_at(chrono_tz::UTC, ctx.now).ok_or(Code::Internal)?;
+    let today = date_at(Zone::UTC, ctx.now).ok_or(Code::Internal)?;
     let asked = Asked::Service {
         service_id: &wish.service_id,
         store_id: &wish.store_id,

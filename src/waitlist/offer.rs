@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use zhundian_domain::calendar::{ClaimKind, ClaimSpec};
 use zhundian_domain::time::{Interval, TICKS_PER_DAY, Tick, date_at};
+use zhundian_domain::zone::Zone;
 use zhundian_durable_objects::calls::ProjectedDay;
 
 use crate::booking::book;
@@ -141,7 +142,7 @@ pub async fn appointment(
         technician_id: entry.technician_id.as_ref(),
     };
     // A day on either side, whatever the store's clock is ahead of UTC or behind.
-    let date = |ms: i64| date_at(chrono_tz::UTC, ms).ok_or(Code::Internal);
+    let date = |ms: i64| date_at(Zone::UTC, ms).ok_or(Code::Internal);
     let day = zhundian_domain::time::DAY_MS;
     let (from, until) = (date(entry.from_at - day)?, date(entry.until_at + day)?);
     let found: Option<offer::Row> =
