@@ -382,3 +382,50 @@ impl Hall<'_> {
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{dates, starts};
+    use crate::error::Code;
+    use crate::http::fields::Instant;
+
+    fn instants(texts: &[&str]) -> Vec<Instant> {
+        texts.iter().map(|text| text.parse().expect("an instant")).collect()
+    }
+
+    #[test]
+    fn a_week_later_is_the_same_time_on_the_clock_also_where_it_is_turned() {
+        let zone = "Europe/Berlin".parse().expect("a zone");
+        let at = |first: &str, weeks| {
+            let starts = starts(zone, &instants(&[first]), weeks).expect("starts");
+            starts
+                .into_iter()
+                .map(|start| start.map(|tick| format!("{tick:?}")))
+                .collect::<Vec<_>>()
+        };
+        // The clock goes forward on 2026-03-29 and back on 2026-10-25.
+        let utc = |text: &str| Ok(text.to_owned());
+        assert_eq!(at("2026-03-25T18:00", 2), [utc("2026-03-25T17:00Z"), utc("2026-04-01T16:00Z")]);
+        assert_eq!(at("2026-10-18T02:30", 2), [utc("2026-10-18T00:30Z"), utc("2026-10-25T00:30Z")]);
+        let skipped = at("2026-03-22T02:30", 3);
+        assert!(matches!(skipped[1], Err((_, Code::StartSkipped))), "{skipped:?}");
+        assert_eq!(skipped[2], utc("2026-04-05T00:30Z"));
+    }
+
+    #[test]
+    fn several_first_starts_make_one_timetable_in_order() {
+        let zone = "Asia/Shanghai".parse().expect("a zone");
+        let firsts = instants(&["2026-12-03T19:00:00+08:00", "2026-12-01T10:00:00+08:00"]);
+        let starts = starts(zone, &firsts, 2).expect("starts");
+        let shown: Vec<_> =
+            starts.into_iter().map(|start| format!("{:?}", start.expect("a tick"))).collect();
+        let expected =
+            ["2026-12-01T02:00Z", "2026-12-03T11:00Z", "2026-12-08T02:00Z", "2026-12-10T11:00Z"];
+        assert_eq!(shown, expected);
+        let (from, until) = dates(&firsts, 2).expect("dates");
+        assert_eq!(
+            (from.to_string(), until.to_string()),
+            ("2026-11-30".into(), "2026-12-12".into())
+        );
+    }
+}

@@ -15,7 +15,8 @@ use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{Id, Instant, Note};
 use crate::http::limits::{self, Limiter};
 use crate::session::{self, SeatCount};
-use crate::waitlist::join;
+use crate::waitlist::join::Row;
+use crate::waitlist::queries;
 
 /// How what was offered is booked.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,7 +43,10 @@ pub(crate) async fn accept(
     operation: Operation<AcceptOffer>,
 ) -> Answer<Response> {
     limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
-    let entry = join::own(&ctx, &member.id, &id).await?;
+    let rows = ctx.db()?.read(vec![queries::entry(&id), member.check()]).await?;
+    let owner = member.clone().checked(&rows, 1)?.id;
+    let entry: Option<Row> = rows.first(0)?;
+    let entry = entry.filter(|entry| entry.member_id == owner).ok_or(Code::NotFound)?;
     let operator = Operator::new(format!("member:{}", member.id), &operation);
     let AcceptOffer { payment, note } = operation.body;
     let note = note.unwrap_or_default();

@@ -375,7 +375,7 @@ pub(crate) async fn leave(ctx: Ctx, member: Member, PathId(id): PathId) -> Answe
 ///
 /// # Errors
 /// 404, for somebody else's, too.
-pub async fn own(ctx: &Ctx, member_id: &Id, id: &Id) -> Answer<Row> {
+async fn own(ctx: &Ctx, member_id: &Id, id: &Id) -> Answer<Row> {
     let row = row(ctx, id).await?;
     if row.member_id == *member_id { Ok(row) } else { Err(Code::NotFound.into()) }
 }
