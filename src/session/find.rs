@@ -1,10 +1,9 @@
 //! Classes as customers and staff see them: one D1 query, with the seats left.
 
+use chrono::Days;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::pricing::price;
-use zhundian_domain::time::dates_interval;
-use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -123,25 +122,25 @@ pub struct Wanted {
 }
 
 async fn rows(ctx: &Ctx, wanted: &Wanted, public: bool) -> Answer<(Vec<Row>, u32)> {
-    let db = ctx.db()?;
-    let zone: Option<Zone> = db.first(order::queries::store_zone(&wanted.store_id)).await?;
-    let zone = zone.ok_or_else(|| Problem::from(Code::UnknownStore).at("store_id"))?;
-    let days = u32::try_from(wanted.days.get()).unwrap_or(1);
-    let range = dates_interval(zone, wanted.from.0, days)
-        .ok_or_else(|| Problem::from(Code::InvalidDate).at("from"))?;
+    let days = u64::try_from(wanted.days.get()).unwrap_or(1);
+    let until = wanted.from.0.checked_add_days(Days::new(days));
     let limit = wanted.limit.and_then(|limit| u32::try_from(limit.get()).ok()).unwrap_or(100);
     let filter = queries::Filter {
         store_id: &wanted.store_id,
         service_id: wanted.service_id.as_ref(),
         technician_id: wanted.technician_id.as_ref(),
-        // What has begun is no offer any more.
-        from: if public { range.start.ms().max(ctx.now + 1) } else { range.start.ms() },
-        until: range.end.ms(),
-        scheduled: public,
+        from: wanted.from.0,
+        until: until.ok_or_else(|| Problem::from(Code::InvalidDate).at("from"))?,
+        public,
         after: page::decode(wanted.cursor.as_ref().map(Text::as_str))?,
         limit,
     };
-    Ok((db.read(vec![queries::list(ctx.now, &filter)]).await?.all(0)?, limit))
+    let reads = vec![order::queries::store_zone(&wanted.store_id), queries::list(ctx.now, &filter)];
+    let rows = ctx.db()?.read(reads).await?;
+    if rows.text(0).is_none() {
+        return Err(Problem::from(Code::UnknownStore).at("store_id"));
+    }
+    Ok((rows.all(1)?, limit))
 }
 
 /// A store's timetable

@@ -1,5 +1,8 @@
 //! The SQL of sessions.
 
+use chrono::NaiveDate;
+use zhundian_domain::time::DAY_MS;
+
 use crate::booking::queries::Line;
 use crate::d1::{Param, Statement, precondition};
 use crate::http::fields::Id;
@@ -41,12 +44,12 @@ pub struct Filter<'a> {
     pub service_id: Option<&'a Id>,
     /// Of a technician.
     pub technician_id: Option<&'a Id>,
-    /// Starting at or after, UTC milliseconds.
-    pub from: i64,
-    /// Starting before.
-    pub until: i64,
-    /// Those that take place alone.
-    pub scheduled: bool,
+    /// From this business date on.
+    pub from: NaiveDate,
+    /// Before this one.
+    pub until: NaiveDate,
+    /// Those alone that take place and have not begun: what has begun is no offer any more.
+    pub public: bool,
     /// After the session with this start and id.
     pub after: Option<(i64, String)>,
     /// How many at most.
@@ -58,26 +61,33 @@ pub struct Filter<'a> {
 pub fn list(now: i64, filter: &Filter) -> Statement {
     let (after_start, after_id) =
         filter.after.as_ref().map_or((0, ""), |(at, id)| (*at, id.as_str()));
+    // The index goes by instants; a store's date lies within a day of the one at Greenwich.
+    let around = |date: NaiveDate, days: i64| {
+        date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis() + days * DAY_MS
+    };
     Statement::new(
         format!(
             "SELECT {VIEW} AS json FROM {FROM}
              WHERE s.store_id = ?2 AND s.start_at >= ?3 AND s.start_at < ?4
                 AND (s.start_at, s.id) > (CAST(?8 AS INTEGER), ?9)
-                AND (?5 IS NULL OR s.service_id = ?5) AND (?6 IS NULL OR s.technician_id = ?6)
-                AND (?7 = 0 OR s.status = 'scheduled')
+                AND s.date >= ?11 AND s.date < ?12 AND (?5 IS NULL OR s.service_id = ?5)
+                AND (?6 IS NULL OR s.technician_id = ?6)
+                AND (?7 = 0 OR (s.status = 'scheduled' AND s.start_at > ?1))
              ORDER BY s.start_at, s.id LIMIT ?10"
         ),
         vec![
             now.into(),
             filter.store_id.into(),
-            filter.from.into(),
-            filter.until.into(),
+            around(filter.from, -1).into(),
+            around(filter.until, 1).into(),
             filter.service_id.map_or(Param::Null, Param::from),
             filter.technician_id.map_or(Param::Null, Param::from),
-            filter.scheduled.into(),
+            filter.public.into(),
             after_start.into(),
             after_id.into(),
             (filter.limit + 1).into(),
+            filter.from.into(),
+            filter.until.into(),
         ],
     )
 }

@@ -19,6 +19,8 @@ use crate::waitlist::queries;
 
 /// Who is looked at when something is given back.
 const LOOK: u32 = 50;
+/// Who waits for an appointment and is looked at then: each of them costs a query.
+const LOOK_FOR_APPOINTMENTS: u32 = 20;
 /// An offer is not worth making for less.
 const LEAST_MS: i64 = 2 * 60_000;
 /// Starts of an appointment that are tried.
@@ -117,7 +119,7 @@ async fn appointments(ctx: &Ctx, calendar: &str, id: &str, days: &[ProjectedDay]
     stores.dedup();
     let stores = serde_json::to_string(&stores).map_err(Problem::internal)?;
     let technician_id = if calendar.starts_with("technician:") { id } else { "" };
-    let statement = queries::waiting_in(&stores, technician_id, LOOK);
+    let statement = queries::waiting_in(&stores, technician_id, LOOK_FOR_APPOINTMENTS);
     let waiting: Vec<Waiting> = ctx.db()?.read(vec![statement]).await?.all(0)?;
     let fresh = [(calendar.to_owned(), days.to_vec())];
     for entry in waiting {
