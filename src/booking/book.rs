@@ -27,7 +27,7 @@ use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
 use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Taken, Terms};
 use crate::booking::offer::{Offer, Row, Technician, days_around};
-use crate::booking::queries::{self, Asked};
+use crate::booking::queries::{self, Asked, Detail};
 use crate::calendars;
 use crate::catalog::{Mode, Place};
 use crate::d1::Rows;
@@ -254,7 +254,8 @@ pub(crate) async fn book(
         store_id: &wish.store_id,
         technician_id: wish.technician_id.as_ref(),
     };
-    let mut reads = vec![operator.stored(), queries::offer(&asked, from, until, true)];
+    let mut reads =
+        vec![operator.stored(), queries::offer(&asked, from, until, Detail::NamesAndLoads)];
     reads.extend(customer.member_id.as_ref().map(queries::contact_of_member));
     let by_staff = matches!(booker, Booker::Staff(_));
     if let Booker::Member(member) = &booker {

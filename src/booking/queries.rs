@@ -33,11 +33,23 @@ pub enum Asked<'a> {
     },
 }
 
+/// What an offer says besides what decides its starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing. Names are left empty: one that is no ASCII makes the whole row two bytes a character on its
+    /// way through JavaScript.
+    Starts,
+    /// Names.
+    Names,
+    /// Names, and how many appointments each technician has by date.
+    NamesAndLoads,
+}
+
 /// Everything that decides a start, but the calendar itself: one statement and one row, whatever the
 /// number of technicians. Dates are looked at from `from` to `until`, free bits a UTC day further on
 /// both sides.
 #[must_use]
-pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> Statement {
+pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -> Statement {
     let (first, second, third, asked) = match asked {
         Asked::Service { service_id, store_id, technician_id } => (
             Param::from(*service_id),
@@ -63,9 +75,15 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
     let day = |date: NaiveDate| {
         UtcDay::of_ms(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()).0
     };
-    let load = if loads {
-        "(SELECT json_group_object(date, live) FROM (SELECT date, count(DISTINCT coalesce(session_id, id)) AS live
-            FROM order_line WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
+    let [service_name, store_name, technician_name, calendar_name] = match detail {
+        Detail::Starts => ["''"; 4],
+        Detail::Names | Detail::NamesAndLoads => ["s.name", "name", "t.name", "c.name"],
+    };
+    // A class counts once, however many come to it.
+    let load = if detail == Detail::NamesAndLoads {
+        "(SELECT json_group_object(date, live) FROM (
+            SELECT date, count(DISTINCT coalesce(session_id, id)) AS live FROM order_line
+            WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
     } else {
         "NULL"
     };
@@ -73,7 +91,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
     let sql = format!(
         "WITH asked AS ({asked})
          SELECT json_object(
-            'service', (SELECT json_object('id', s.id, 'name', s.name,
+            'service', (SELECT json_object('id', s.id, 'name', {service_name},
                 'duration_minutes', s.duration_minutes,
                 'buffer_before_minutes', s.buffer_before_minutes,
                 'buffer_after_minutes', s.buffer_after_minutes,
@@ -87,7 +105,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
                         FROM order_line WHERE service_id = s.id AND store_id = asked.store_id
                         AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date)) END)
                 FROM service s WHERE s.id = asked.service_id AND s.status = 'active'),
-            'store', (SELECT json_object('id', id, 'name', name, 'time_zone', time_zone,
+            'store', (SELECT json_object('id', id, 'name', {store_name}, 'time_zone', time_zone,
                 'hours', json(hours), 'open', json(CASE status WHEN 'open' THEN 'true' ELSE 'false' END),
                 'holidays', (SELECT json_group_array(date) FROM store_holiday
                     WHERE store_id = store.id AND date BETWEEN ?4 AND ?5))
@@ -95,7 +113,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
             'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),
-            'technicians', (SELECT json_group_array(json_array(t.id, t.name, t.level,
+            'technicians', (SELECT json_group_array(json_array(t.id, {technician_name}, t.level,
                     (SELECT group_concat(day || free, '') FROM calendar_day
                         WHERE store_id = asked.store_id AND calendar = 'technician:' || t.id
                         AND day BETWEEN ?6 AND ?7),
@@ -107,7 +125,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
             'besides', (SELECT json_object('resources', json_array_length(s.resources),
                 'processing', CASE WHEN s.processing_minutes IS NULL THEN NULL
                     ELSE json_array(s.processing_after_minutes, s.processing_minutes) END,
-                'calendars', (SELECT json_group_array(json_array(need, c.calendar, c.name,
+                'calendars', (SELECT json_group_array(json_array(need, c.calendar, {calendar_name},
                         (SELECT group_concat(day || free, '') FROM calendar_day
                             WHERE store_id = p.id AND calendar = c.calendar
                             AND day BETWEEN ?6 AND ?7)))

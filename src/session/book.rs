@@ -12,7 +12,7 @@ use crate::auth::permission::Permission;
 use crate::booking::book::{Booker, Customer, Made, Offered, OrderAnswer, Payment, check_payment};
 use crate::booking::claim::{self, Operator, Terms};
 use crate::booking::offer;
-use crate::booking::queries::{self as booking, Asked};
+use crate::booking::queries::{self as booking, Asked, Detail};
 use crate::calendars;
 use crate::catalog::Mode;
 use crate::d1::Statement;
@@ -144,7 +144,7 @@ pub(crate) async fn book(
     let mut reads = vec![
         operator.stored(),
         queries::session(&wish.session_id, ctx.now),
-        booking::offer(&asked, today, today, false),
+        booking::offer(&asked, today, today, Detail::Names),
     ];
     reads.extend(customer.member_id.as_ref().map(booking::contact_of_member));
     let by_staff = matches!(booker, Booker::Staff(_));

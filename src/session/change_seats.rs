@@ -12,7 +12,7 @@ use crate::auth::caller::{Staff, TokenMember};
 use crate::booking::book::OrderAnswer;
 use crate::booking::claim::{self, Commit, Operator, Terms};
 use crate::booking::offer;
-use crate::booking::queries::{self as booking, Asked};
+use crate::booking::queries::{self as booking, Asked, Detail};
 use crate::booking::reschedule::{Mover, ToMove};
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
@@ -88,7 +88,7 @@ async fn change(
         operator.stored(),
         booking::order_to_move(order_id, &wish.line_id),
         queries::session(&wish.session_id, ctx.now),
-        booking::offer(&asked, today, today, false),
+        booking::offer(&asked, today, today, Detail::Names),
     ];
     let by_staff = matches!(mover, Mover::Staff(_));
     if let Mover::Member(member) = &mover {

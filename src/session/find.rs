@@ -14,7 +14,7 @@ use crate::http::page::{self, Page};
 use crate::http::{Ctx, Json};
 use crate::order;
 use crate::order::view::Resource;
-use crate::session::{Row, SessionStatus, queries};
+use crate::session::{Counts, Row, SessionStatus, queries};
 
 /// A session of a class.
 #[derive(Serialize, ToSchema)]
@@ -70,14 +70,14 @@ impl From<Row> for Session {
         Self {
             key: (row.start_at, row.id.clone()),
             seats_left: row.left(),
-            price_fen: price(row.price_fen, &row.level_prices, &row.level).total_fen,
-            room: row.room_id.zip(row.room_name).map(|(id, name)| Resource { id, name }),
+            price_fen: price(row.price.0, &row.price.1, &row.price.2).total_fen,
+            room: row.room.map(|room| Resource { id: room.id, name: room.name }),
             id: row.id,
             store_id: row.store_id,
             service_id: row.service_id,
-            service_name: row.service_name,
+            service_name: row.names.0,
             technician_id: row.technician_id,
-            technician_name: row.technician_name,
+            technician_name: row.names.1,
             start_at: At::new(zone, row.start_at),
             end_at: At::new(zone, row.end_at),
             capacity: row.capacity,
@@ -88,7 +88,7 @@ impl From<Row> for Session {
 
 impl From<Row> for ManagedSession {
     fn from(row: Row) -> Self {
-        let Row { booked, offered, waiting, version, .. } = row;
+        let (Counts { booked, offered, waiting, .. }, version) = (row.seats, row.version);
         Self { session: row.into(), booked, offered, waiting, version }
     }
 }

@@ -77,16 +77,13 @@ pub struct Row {
     pub store_id: Id,
     /// Of which service.
     pub service_id: Id,
-    service_name: String,
-    price_fen: i64,
-    level_prices: Vec<(String, i64)>,
     /// Who holds it.
     pub technician_id: Id,
-    technician_name: String,
-    level: String,
-    room_id: Option<Id>,
-    room_name: Option<String>,
-    room_capacity: Option<i64>,
+    /// The service's and the technician's.
+    names: (String, String),
+    /// The service's price, its prices by level, the technician's level.
+    price: (i64, Vec<(String, i64)>, String),
+    room: Option<Room>,
     time_zone: Zone,
     /// UTC milliseconds.
     pub start_at: i64,
@@ -100,14 +97,28 @@ pub struct Row {
     pub status: SessionStatus,
     /// Grows with every change of its own.
     pub version: i64,
-    /// Seats of live orders.
-    pub booked: i64,
-    /// Seats held for those who waited.
-    pub offered: i64,
-    /// Who waits.
+    seats: Counts,
+}
+
+/// The room that a session takes whole.
+#[derive(Debug, Deserialize)]
+struct Room {
+    id: Id,
+    name: String,
+    capacity: i64,
+}
+
+/// What became of a session's seats, as far as D1 knows.
+#[derive(Clone, Copy, Debug, Deserialize)]
+struct Counts {
+    /// Of live orders.
+    booked: i64,
+    /// Held for those who waited.
+    offered: i64,
+    /// How many wait.
     waiting: i64,
-    /// The fewest seats that somebody waits for.
-    pub least_waiting: Option<i64>,
+    /// The fewest that somebody waits for.
+    least_waiting: Option<i64>,
 }
 
 impl Row {
@@ -125,7 +136,7 @@ impl Row {
     /// Seats that are neither booked nor held for somebody who waited, as far as D1 knows.
     #[must_use]
     pub fn left(&self) -> i64 {
-        (self.capacity - self.booked - self.offered).max(0)
+        (self.capacity - self.seats.booked - self.seats.offered).max(0)
     }
 
     /// Whether so many seats may be asked for at all.
@@ -148,7 +159,7 @@ impl Row {
     /// Whether somebody waits whom these seats would serve: they come first.
     #[must_use]
     pub fn is_waited_for(&self, seats: i64) -> bool {
-        self.least_waiting.is_some_and(|least| least <= seats)
+        self.seats.least_waiting.is_some_and(|least| least <= seats)
     }
 }
 

@@ -9,21 +9,22 @@ use crate::http::fields::Id;
 use crate::sql;
 
 /// One session as [`super::Row`] reads it; `s` is the session, `?1` now (UTC milliseconds).
+/// A function of SQLite takes 32 arguments on D1.
 const VIEW: &str = "json_object('id', s.id, 'store_id', s.store_id, 'service_id', s.service_id,
-    'service_name', v.name, 'price_fen', v.price_fen, 'level_prices', json(v.level_prices),
-    'technician_id', s.technician_id, 'technician_name', t.name, 'level', t.level,
-    'room_id', s.room_id, 'room_name', (SELECT name FROM resource WHERE id = s.room_id),
-    'room_capacity', (SELECT capacity FROM resource WHERE id = s.room_id),
+    'technician_id', s.technician_id, 'names', json_array(v.name, t.name),
+    'price', json_array(v.price_fen, json(v.level_prices), t.level),
+    'room', (SELECT json_object('id', id, 'name', name, 'capacity', capacity) FROM resource
+        WHERE id = s.room_id),
     'time_zone', (SELECT time_zone FROM store WHERE id = s.store_id),
     'start_at', s.start_at, 'end_at', s.end_at, 'date', s.date, 'capacity', s.capacity,
     'status', s.status, 'version', s.version,
-    'booked', (SELECT coalesce(sum(seats), 0) FROM order_line
+    'seats', json_object('booked', (SELECT coalesce(sum(seats), 0) FROM order_line
         WHERE session_id = s.id AND status = 'live'),
     'offered', (SELECT coalesce(sum(seats), 0) FROM waitlist
         WHERE session_id = s.id AND status = 'offered' AND offer_expires_at > ?1),
     'waiting', (SELECT count(*) FROM waitlist WHERE session_id = s.id AND status = 'waiting'),
     'least_waiting', (SELECT min(seats) FROM waitlist
-        WHERE session_id = s.id AND status = 'waiting'))";
+        WHERE session_id = s.id AND status = 'waiting')))";
 const FROM: &str = "session s JOIN service v ON v.id = s.service_id
     JOIN technician t ON t.id = s.technician_id";
 

@@ -48,7 +48,7 @@ pub(crate) async fn resize(
         return Err(Code::SessionChanged.into());
     }
     let seats = body.capacity.get();
-    if let Some(most) = session.room_capacity.filter(|most| seats > *most) {
+    if let Some(most) = session.room.map(|room| room.capacity).filter(|most| seats > *most) {
         return Err(Problem::from(Code::SeatsOverCapacity).with(most).at("capacity"));
     }
     let calendar = calendars::session(&id);

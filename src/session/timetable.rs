@@ -15,7 +15,7 @@ use crate::auth::permission::Permission;
 use crate::booking::book::pool_needs;
 use crate::booking::claim::{self, Commit, Held, Need, Operator, Taken, Terms};
 use crate::booking::offer::{self, Offer, resolve};
-use crate::booking::queries::{self as booking, Asked};
+use crate::booking::queries::{self as booking, Asked, Detail};
 use crate::calendars;
 use crate::catalog::Set;
 use crate::error::{Answer, Code, Problem};
@@ -131,7 +131,7 @@ pub(crate) async fn create(
         .db()?
         .read(vec![
             operator.stored(),
-            booking::offer(&asked, from, until, false),
+            booking::offer(&asked, from, until, Detail::Names),
             queries::carried(&wish.technician_id, wish.room_id.as_ref(), &wish.store_id),
         ])
         .await?;

@@ -54,10 +54,8 @@ pub(crate) async fn accept(
     if !matches!(entry.status.as_str(), "offered" | "booked") {
         return Err(Code::OfferExpired.into());
     }
-    let (Some(held), Some(start_at)) = (entry.held, entry.offer_start_at) else {
-        return Err(Code::OfferExpired.into());
-    };
-    let offered = Some(Offered { entry_id: entry.id, held });
+    let offer = entry.offer.ok_or(Code::OfferExpired)?;
+    let offered = Some(Offered { entry_id: entry.id, held: offer.held });
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
     let booker = Booker::Member(member);
     if let Some(session_id) = entry.session_id {
@@ -65,11 +63,12 @@ pub(crate) async fn accept(
         let wish = session::book::Wish { session_id, seats, payment, offered };
         return session::book::book(&ctx, booker, operator, wish, customer, note).await;
     }
+    let start_at = offer.start_at;
     let at = chrono::DateTime::from_timestamp_millis(start_at).ok_or(Code::Internal)?;
     let wish = book::Wish {
         store_id: entry.store_id,
         service_id: entry.service_id,
-        technician_id: entry.offer_technician_id,
+        technician_id: offer.technician_id,
         start_at: Instant::Offset { ms: start_at, wall: at.naive_utc(), offset_seconds: None },
         mode: Mode::Direct,
         payment,

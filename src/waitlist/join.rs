@@ -8,7 +8,7 @@ use zhundian_domain::zone::Zone;
 use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
 use crate::booking::offer::{self, resolve};
-use crate::booking::queries::{self as booking, Asked};
+use crate::booking::queries::{self as booking, Asked, Detail};
 use crate::catalog::Mode;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Body, PathId, Query};
@@ -100,13 +100,13 @@ pub struct Row {
     pub id: Id,
     /// Who waits.
     pub member_id: Id,
-    member_name: String,
+    /// Their name, and the service's.
+    names: (String, String),
     /// Where.
     pub store_id: Id,
     time_zone: Zone,
     /// For which service.
     pub service_id: Id,
-    service_name: String,
     /// For seats in which session.
     pub session_id: Option<Id>,
     technician_id: Option<Id>,
@@ -116,37 +116,43 @@ pub struct Row {
     pub seats: i64,
     /// How far it has come.
     pub status: String,
-    /// Claim and calendar of each hold.
-    pub held: Option<Vec<(String, String)>>,
-    /// When the place that is offered starts, UTC milliseconds.
-    pub offer_start_at: Option<i64>,
-    /// With whom.
-    pub offer_technician_id: Option<Id>,
-    offer_expires_at: Option<i64>,
+    /// What is or was offered.
+    pub offer: Option<OfferRow>,
     order_id: Option<Id>,
     created_at: i64,
+}
+
+/// What is offered.
+#[derive(Deserialize)]
+pub struct OfferRow {
+    /// Claim and calendar of each hold.
+    pub held: Vec<(String, String)>,
+    /// When the place starts, UTC milliseconds.
+    pub start_at: i64,
+    /// With whom.
+    pub technician_id: Option<Id>,
+    expires_at: i64,
 }
 
 impl From<Row> for Waiting {
     fn from(row: Row) -> Self {
         let at = |ms| At::new(row.time_zone, ms);
-        let offer = row.offer_start_at.zip(row.offer_expires_at);
         Self {
-            offer: offer.filter(|_| row.status == "offered").map(|(start, expires)| Offer {
-                start_at: at(start),
-                technician_id: row.offer_technician_id.clone(),
-                expires_at: at(expires),
+            offer: row.offer.filter(|_| row.status == "offered").map(|offer| Offer {
+                start_at: at(offer.start_at),
+                technician_id: offer.technician_id,
+                expires_at: at(offer.expires_at),
             }),
             from: at(row.from_at),
             until: at(row.until_at),
             created_at: at(row.created_at),
             id: row.id,
             member_id: row.member_id,
-            member_name: row.member_name,
+            member_name: row.names.0,
             status: row.status,
             store_id: row.store_id,
             service_id: row.service_id,
-            service_name: row.service_name,
+            service_name: row.names.1,
             session_id: row.session_id,
             seats: row.seats,
             technician_id: row.technician_id,
@@ -210,7 +216,7 @@ pub(crate) async fn join(
         technician_id: wish.technician_id.as_ref(),
     };
     let found: Option<offer::Row> =
-        ctx.db()?.first(booking::offer(&asked, today, today, false)).await?;
+        ctx.db()?.first(booking::offer(&asked, today, today, Detail::Names)).await?;
     let offer = found.ok_or_else(|| Problem::internal("no offer"))?.into_offer()?;
     offer.require_open()?;
     if !offer.service.modes.contains(&Mode::Direct) {
@@ -359,7 +365,7 @@ pub(crate) async fn leave(ctx: Ctx, member: Member, PathId(id): PathId) -> Answe
     let mut statements = vec![queries::leave(&id, ctx.now)];
     let mut rows = Vec::new();
     // An offer that is booked meanwhile keeps nothing here: its booking has a claim of its own.
-    for (claim_id, calendar) in row.held.unwrap_or_default() {
+    for (claim_id, calendar) in row.offer.map(|offer| offer.held).unwrap_or_default() {
         let row = outbox::Row::new(&ctx, Message::Release { calendar, claim_id })?;
         statements.push(row.insert(&ctx)?);
         rows.push(row);

@@ -9,7 +9,7 @@ use zhundian_durable_objects::calls::ProjectedDay;
 use crate::booking::book;
 use crate::booking::claim::{self, Held, Holding, Terms};
 use crate::booking::offer::{self, Known, Offer, days_around};
-use crate::booking::queries::{self as booking, Asked};
+use crate::booking::queries::{self as booking, Asked, Detail};
 use crate::calendars;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
@@ -148,7 +148,7 @@ pub async fn appointment(
     let day = zhundian_domain::time::DAY_MS;
     let (from, until) = (date(entry.from_at - day)?, date(entry.until_at + day)?);
     let found: Option<offer::Row> =
-        ctx.db()?.first(booking::offer(&asked, from, until, true)).await?;
+        ctx.db()?.first(booking::offer(&asked, from, until, Detail::NamesAndLoads)).await?;
     // What is offered no more is waited for in vain; the entry runs out by itself.
     let Some(Ok(offer)) = found.map(offer::Row::into_offer) else { return Ok(false) };
     if !offer.is_open() {

@@ -5,14 +5,17 @@ use crate::http::fields::Id;
 use crate::sql;
 
 /// One entry as [`super::join::Row`] reads it; `w` is the entry.
-const VIEW: &str = "json_object('id', w.id, 'member_id', w.member_id,
-    'member_name', (SELECT nickname FROM member WHERE id = w.member_id),
+/// A function of SQLite takes 32 arguments on D1.
+const VIEW: &str = "json_object('id', w.id, 'member_id', w.member_id, 'names', json_array(
+        (SELECT nickname FROM member WHERE id = w.member_id),
+        (SELECT name FROM service WHERE id = w.service_id)),
     'store_id', w.store_id, 'time_zone', (SELECT time_zone FROM store WHERE id = w.store_id),
-    'service_id', w.service_id, 'service_name', (SELECT name FROM service WHERE id = w.service_id),
-    'session_id', w.session_id, 'technician_id', w.technician_id, 'from_at', w.from_at,
-    'until_at', w.until_at, 'seats', w.seats, 'status', w.status, 'held', json(w.held),
-    'offer_start_at', w.offer_start_at, 'offer_technician_id', w.offer_technician_id,
-    'offer_expires_at', w.offer_expires_at, 'order_id', w.order_id, 'created_at', w.created_at)";
+    'service_id', w.service_id, 'session_id', w.session_id, 'technician_id', w.technician_id, 'from_at', w.from_at,
+    'until_at', w.until_at, 'seats', w.seats, 'status', w.status,
+    'offer', CASE WHEN w.held IS NULL THEN NULL ELSE json_object('held', json(w.held),
+        'start_at', w.offer_start_at, 'technician_id', w.offer_technician_id,
+        'expires_at', w.offer_expires_at) END,
+    'order_id', w.order_id, 'created_at', w.created_at)";
 
 /// Somebody who waits, as [`super::offer::Waiting`] reads it; `w` is the entry.
 const WAITING: &str = "json_object('id', w.id, 'store_id', w.store_id, 'service_id', w.service_id,
