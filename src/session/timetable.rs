@@ -131,7 +131,7 @@ pub(crate) async fn create(
         .db()?
         .read(vec![
             operator.stored(),
-            booking::offer(&asked, from, until, Detail::Names),
+            booking::offer(&asked, from, until, Detail::Starts),
             queries::carried(&wish.technician_id, wish.room_id.as_ref(), &wish.store_id),
         ])
         .await?;

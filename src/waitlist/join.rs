@@ -216,7 +216,7 @@ pub(crate) async fn join(
         technician_id: wish.technician_id.as_ref(),
     };
     let found: Option<offer::Row> =
-        ctx.db()?.first(booking::offer(&asked, today, today, Detail::Names)).await?;
+        ctx.db()?.first(booking::offer(&asked, today, today, Detail::Starts)).await?;
     let offer = found.ok_or_else(|| Problem::internal("no offer"))?.into_offer()?;
     offer.require_open()?;
     if !offer.service.modes.contains(&Mode::Direct) {
