@@ -61,10 +61,12 @@ pub fn routes() -> Routes {
         .merge(crate::staff::routes())
         .merge(crate::catalog::routes())
         .merge(crate::booking::routes())
+        .merge(crate::express::routes())
         .merge(crate::session::routes())
         .merge(crate::waitlist::routes())
         .merge(crate::order::routes())
         .merge(crate::payment::routes())
+        .merge(crate::visit::routes())
         .merge(crate::operations::routes())
 }
 

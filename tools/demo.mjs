@@ -3,6 +3,8 @@
 
 import { CASHIER_PHONE, MANAGER_PHONE, technicianPhone, TECHNICIANS } from './demo-data.mjs';
 import { Client, newKey, play, refusal, signInMember, signInStaff, urls } from './client.mjs';
+import { tellClasses } from './demo-classes.mjs';
+import { tellModes } from './demo-modes.mjs';
 
 const ZONE = 'Asia/Shanghai';
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -90,7 +92,8 @@ async function tell() {
   const signIn = (who, number) =>
     signInStaff(nobody, number, (seconds) => note(`${who}的验证码一分钟只发一次,等 ${seconds} 秒`));
   const manager = await signIn('店长', MANAGER_PHONE);
-  for (const [who, staff] of [['技师', await signIn('技师', phone)], ['店长', manager]]) {
+  const atWork = await signIn('技师', phone);
+  for (const [who, staff] of [['技师', atWork], ['店长', manager]]) {
     const { items } = await call(staff, 200, 'GET', `/api/v1/staff/appointments?store_id=${store.id}&from=${day}&days=1`);
     const found = items.find((one) => one.order_id === order.id);
     check(found, `${who}应看到这个预约`);
@@ -151,39 +154,64 @@ async function tell() {
   await until('退款应已到账', async () => (await lastKinds(xu, paid.id)).includes('refunded'));
   await timeline(xu, paid.id, 'booked paid confirmed cancelled refunded');
 
-  title('13 团课约满了,徐先生候补');
-  const lesson = named(services.items, '肩颈拉伸课');
-  const places = await nobodySees(`store_id=${store.id}&service_id=${lesson.id}`, technician.id, businessDate(5));
-  check(places.length > 0, '老师应有空闲时间');
-  const timetable = {
-    store_id: store.id, service_id: lesson.id, technician_id: technician.id, capacity: 2, starts: [places[0].start_at], weeks: 3,
-  };
-  const { sessions: [one, ...rest] } = await call(manager, 201, 'POST', '/api/v1/admin/sessions', timetable, { key: newKey() });
-  note(`店长排了 ${1 + rest.length} 节课,每周 ${clock(one.start_at)},每节 ${one.capacity} 个名额`);
-  const seats = (number) => ({ seats: number, payment: 'at_store' });
-  const inClass = `/api/v1/sessions/${one.id}`;
-  ({ order } = await call(lin, 201, 'POST', `${inClass}/bookings`, seats(2), { key: newKey() }));
-  note(`林女士约了 2 个名额,共 ${yuan(order.total_fen)}`);
-  const full = await call(xu, 409, 'POST', `${inClass}/bookings`, seats(1), { key: newKey() });
-  check(full.code === 'session_full', `应为 session_full,而不是 ${full.code}`);
-  note(full.title);
-  const waits = await call(xu, 201, 'POST', `${inClass}/waitlist`, { seats: 1 });
-  await call(lin, 200, 'POST', `/api/v1/orders/${order.id}/cancel`, {}, { key: newKey() });
-  let place;
-  await until('空出的名额应留给候补的人', async () => {
-    const { items } = await xu.must(200, 'GET', '/api/v1/waitlist');
-    place = items.find((entry) => entry.id === waits.id);
-    return place.status === 'offered';
-  });
-  note(`林女士取消,名额为徐先生留到 ${clock(place.offer.expires_at)}`);
-  ({ order } = await call(xu, 201, 'POST', `/api/v1/waitlist/${waits.id}/bookings`, { payment: 'at_store' }, { key: newKey() }));
-  note(`徐先生约上了:${when(order.lines[0].start_at)} ${lesson.name},订单 ${order.status}`);
-  for (const session of [one, ...rest]) {
-    await call(manager, 200, 'POST', `/api/v1/admin/sessions/${session.id}/cancel`, { version: session.version });
+  title('13 到店:签到、服务、收款');
+  const at = await startSoon(store, service, technician);
+  if (at) {
+    await visit({ xu, store, at, cashier, technician: atWork, body: booking(at) });
+  } else {
+    note('十二小时内没有空闲时间,签到要等到那时才能做;这一步略过');
   }
-  order = await reaches(xu, order.id, 'cancelled');
-  note('店长停了这几节课,约了的人都已取消');
+
+  const told = { call, title, note, check, until, reaches, named, when, clock, yuan };
+  // A code is sent once a minute, so nobody signs in twice.
+  const signedIn = new Map([[technician.name, atWork]]);
+  const technicianOf = async (name) => {
+    if (!signedIn.has(name)) {
+      const number = technicianPhone(TECHNICIANS.findIndex((one) => one.name === name));
+      signedIn.set(name, await signIn('技师', number));
+    }
+    return signedIn.get(name);
+  };
+  await tellModes(told, { where, store, service, lin, xu, manager, technicianOf, date: businessDate });
+
+  await tellClasses(told, { store, services: services.items, technician, lin, xu, manager, date: businessDate });
   console.log(`\n${green('完成:每一步都如所说。')}`);
+}
+
+/** The customer comes, is served and pays. */
+async function visit({ xu, store, at, cashier, technician, body }) {
+  let { order } = await call(xu, 201, 'POST', '/api/v1/bookings', body, { key: newKey() });
+  note(`徐先生约了 ${when(at)}`);
+  const shown = await call(xu, 200, 'GET', `/api/v1/orders/${order.id}/check-in`);
+  note(`他的到店码 ${shown.code},二维码 ${brief(shown.qr)}  ${clock(shown.qr_expires_at)} 前有效`);
+  const wrong = await call(cashier, 422, 'POST', '/api/v1/staff/check-ins/code', { store_id: store.id, code: 'AAAAAA' });
+  note(wrong.title);
+  await call(cashier, 200, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr });
+  note('收银扫了二维码,徐先生已签到');
+  const again = await call(cashier, 409, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr });
+  note(again.title);
+  const line = `/api/v1/staff/appointments/${order.lines[0].id}`;
+  const before = await call(technician, 200, 'GET', line);
+  const version = before.customer.preferences_version;
+  const known = await call(technician, 200, 'PUT', `${line}/preferences`, { text: '力度轻一点', version });
+  note(`技师记下他的喜好:${known.text}`);
+  await call(technician, 200, 'POST', `${line}/start`);
+  ({ order } = await call(technician, 200, 'POST', `${line}/finish`, {}));
+  note(`服务做完,订单 ${order.status},还差 ${yuan(order.remaining_fen)}`);
+  const settled = await call(cashier, 200, 'POST', `/api/v1/staff/orders/${order.id}/settle`, { channel: 'at_store' }, { key: newKey() });
+  note(`刷卡 ${yuan(settled.taken_fen)},订单 ${settled.status}`);
+  await timeline(xu, order.id, 'booked checked_in started finished settled');
+  const day = await call(technician, 200, 'GET', `/api/v1/staff/my/day?date=${businessDateOf(at)}`);
+  note(`技师当天有 ${day.items.length} 项`);
+  const { path } = await call(technician, 201, 'POST', '/api/v1/staff/my/feed');
+  note(`日历订阅地址 ${path.slice(0, 12)}…,只说一次,可随时作废`);
+}
+
+/** The technician's next free start within the half day in which a customer may check in. */
+async function startSoon(store, service, technician) {
+  const path = `/api/v1/availability?store_id=${store.id}&service_id=${service.id}&technician_id=${technician.id}&from=${businessDate(0)}&days=2`;
+  const slots = (await call(nobody, 200, 'GET', path)).days.flatMap((day) => day.slots).map((slot) => slot.start_at);
+  return slots.find((at) => Date.parse(at) < Date.now() + 12 * 3_600_000);
 }
 
 /** What happened to an order, which must be so. */

@@ -169,10 +169,12 @@ pub(crate) async fn book(
     let offer = rows.one::<offer::Row>(2)?.into_offer()?;
     let customer = customer.known(&rows, 3)?;
     offer.require_open()?;
-    if !by_staff && !offer.service.modes.contains(&Mode::Group) {
+    let offered = offer.service.modes.contains(&Mode::Group) && offer.store.ways.offer(Mode::Group);
+    if !by_staff && !offered {
         return Err(Code::ModeNotOffered.into());
     }
     check_payment(ctx, &offer, wish.payment, by_staff)?;
+    customer.check_payment(&offer, wish.payment, by_staff)?;
     let technician = offer.technicians.first().ok_or(Code::TechnicianNotOffered)?;
     // Whom a place was offered has been asked late by us.
     if wish.offered.is_none() {
@@ -205,6 +207,7 @@ pub(crate) async fn book(
         technician,
         taken: &taken,
         date: session.date,
+        mode: Mode::Group,
         payment: wish.payment,
         actor: &actor,
         customer: &customer,

@@ -5,15 +5,17 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use zhundian_domain::staffing::Assignment;
 use zhundian_domain::time::date_at;
 use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::booking::book::OrderAnswer;
 use crate::booking::claim::{self, Commit, Operator, Terms};
+use crate::booking::moving::{self, ToMove};
 use crate::booking::offer;
 use crate::booking::queries::{self as booking, Asked, Detail};
-use crate::booking::reschedule::{Mover, ToMove};
+use crate::booking::reschedule::Mover;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
@@ -107,23 +109,24 @@ async fn change(
     let unknown = || Problem::from(Code::UnknownSession).at("session_id");
     let to: Row = rows.first(2)?.ok_or_else(unknown)?;
     let same = known.store_id == to.store_id && known.service_id == to.service_id;
-    let (true, Some(from)) = (same, &known.session_id) else { return Err(unknown()) };
+    let (from, seats) = &known.class;
+    let (true, Some(from), seats) = (same, from, *seats) else { return Err(unknown()) };
     if *from == to.id {
-        let response = text(order::detail_view(ctx, order_id).await?)?;
+        let response = moving::text(order::detail_view(ctx, order_id).await?, &actor)?;
         return claim::commit_nothing(ctx, &operator, StatusCode::OK, response).await;
     }
-    to.require_bookable(ctx.now, known.seats.into())?;
+    to.require_bookable(ctx.now, seats.into())?;
     let offer = rows.one::<offer::Row>(3)?.into_offer()?;
     offer.require_open()?;
     let technician = offer.technicians.first().ok_or(Code::TechnicianNotOffered)?;
     session::require_notice(&offer, ctx.now, to.interval()?.start, by_staff)?;
-    if to.is_waited_for(known.seats.into()) {
+    if to.is_waited_for(seats.into()) {
         return Err(Code::SessionFull.into());
     }
 
     let op = operator.op();
     let terms = Terms { op: &op, store_id: &to.store_id, hold_ms: claim::HOLD_MS };
-    let taken = session::hold_seats(ctx, terms, session::seats_need(&to, known.seats)?).await?;
+    let taken = session::hold_seats(ctx, terms, session::seats_need(&to, seats)?).await?;
     let claim_id = taken.own()?.claim.spec.id.clone();
     let line = booking::Line {
         service_id: &to.service_id,
@@ -135,31 +138,32 @@ async fn change(
         block_start: to.start_at,
         block_end: to.end_at,
         date: to.date,
+        assignment: Assignment::Assigned,
+        answer_by: None,
     };
     let order = Some(order_id.clone());
     let confirm = Message::Confirm { claims: taken.claims(), order_id: order, paid: false };
     let mut rows = vec![outbox::Row::new(ctx, confirm)?];
     rows.extend(outbox::releases(ctx, known.claims)?);
     let mut view = order::detail_view(ctx, order_id).await?;
-    view.moved(&wish.line_id, &line, &technician.1, &[], offer.store.time_zone);
-    view.seated(&to.id, known.seats);
-    let response = text(view)?;
+    let by_member = matches!(actor, order::Actor::Member(_));
+    let zone = offer.store.time_zone;
+    view.moved(&wish.line_id, &line, &technician.1, &[], zone, by_member);
+    view.seated(&to.id, seats);
+    let response = moving::text(view, &actor)?;
     let detail = serde_json::json!({
         "from": known.start_at, "from_session_id": from, "start_at": to.start_at,
         "session_id": to.id,
     });
     let mut statements =
-        vec![queries::seats_stand((&to.id, to.version), known.seats, false, &line, None)];
+        vec![queries::seats_stand((&to.id, to.version), seats, false, &line, None)];
     let line_id = &wish.line_id;
     statements.extend(booking::move_line(order_id, known.version, line_id, &line, ctx.now));
-    statements.push(queries::seat(line_id.as_str(), &to.id, known.seats));
+    statements.push(queries::seat(line_id.as_str(), &to.id, seats));
+    statements.extend(booking::moved(order_id, line_id, by_member));
     let event_id = ctx.new_id()?;
     statements
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));
     let commit = Commit { statements, rows, status: StatusCode::OK, response };
     claim::commit(ctx, &operator, taken.into_held(), commit).await
-}
-
-fn text(order: order::view::Order) -> Answer<String> {
-    serde_json::to_string(&OrderAnswer { order }).map_err(Problem::internal)
 }

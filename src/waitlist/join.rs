@@ -219,7 +219,7 @@ pub(crate) async fn join(
         ctx.db()?.first(booking::offer(&asked, today, today, Detail::Starts)).await?;
     let offer = found.ok_or_else(|| Problem::internal("no offer"))?.into_offer()?;
     offer.require_open()?;
-    if !offer.service.modes.contains(&Mode::Direct) {
+    if !offer.service.modes.contains(&Mode::Direct) || !offer.store.ways.offer(Mode::Direct) {
         return Err(Code::ModeNotOffered.into());
     }
     if offer.technicians.is_empty() {

@@ -169,6 +169,7 @@ impl Facts {
             ("query.store_id", "stores"),
             ("query.service_id", "services"),
             ("query.technician_id", "technicians"),
+            ("query.line_id", "lines"),
             ("query.from", "dates"),
             ("path.date", "dates"),
             ("path.time_off_id", "times_off"),
@@ -191,6 +192,7 @@ impl Facts {
             ("^/api/v1/(admin/)?services/", "services"),
             ("^/api/v1/(admin/|staff/)?technicians/", "technicians"),
             ("^/api/v1/(staff/)?orders/", "orders"),
+            ("^/api/v1/staff/appointments/", "lines"),
             ("^/api/v1/staff/blocks/", "blocks"),
             ("^/api/v1/(admin/|staff/)?sessions/", "sessions"),
             // What comes last counts.
