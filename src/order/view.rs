@@ -598,6 +598,8 @@ impl Order {
             end_at: At::new(zone, proposal.end_at),
             price_fen: proposal.total_fen,
             resources: proposal.resources.clone(),
+            session_id: None,
+            seats: 1,
             visit: LineVisit::default(),
         }];
         self.moves_left = proposal.max_moves;
