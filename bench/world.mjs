@@ -71,6 +71,7 @@ export class World {
       SMS_MESSAGES: 'lost=1000002 store start',
       OWNER_PHONE,
       HOLD_MINUTES: '15',
+      WAITLIST_OFFER_MINUTES: '15',
       ...PAYMENT_NUMBERS,
     };
     this.today = Date.now();

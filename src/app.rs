@@ -62,6 +62,8 @@ pub fn routes() -> Routes {
         .merge(crate::catalog::routes())
         .merge(crate::booking::routes())
         .merge(crate::express::routes())
+        .merge(crate::session::routes())
+        .merge(crate::waitlist::routes())
         .merge(crate::order::routes())
         .merge(crate::payment::routes())
         .merge(crate::plan::routes())

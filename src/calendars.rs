@@ -38,6 +38,12 @@ pub fn store(id: &Id) -> String {
     format!("store:{id}")
 }
 
+/// The name of the calendar of a session's seats.
+#[must_use]
+pub fn session(id: &Id) -> String {
+    format!("session:{id}")
+}
+
 /// A statement that writes projected days of a calendar to `calendar_day`.
 ///
 /// # Errors

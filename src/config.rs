@@ -53,10 +53,16 @@ pub struct Config {
     pub public_url: String,
     /// How long a time is held for payment, in minutes: [`HOLD_MINUTES`].
     pub hold_minutes: i64,
+    /// How long somebody on a waitlist is offered a place, in minutes: [`OFFER_MINUTES`].
+    pub offer_minutes: i64,
 }
 
 /// Fewest and most minutes that a time is held for payment, and what holds when nothing is said.
 pub const HOLD_MINUTES: (i64, i64, i64) = (5, 60, 15);
+
+/// Fewest and most minutes that a place is offered to somebody who waited, and what holds when nothing is
+/// said. A hold is not committed on in its last minute, so one minute would be none.
+pub const OFFER_MINUTES: (i64, i64, i64) = (2, 240, 15);
 
 /// Variables and secrets that must be there.
 pub const REQUIRED: &[&str] = &[
@@ -150,7 +156,8 @@ impl Config {
             wechat_pay,
             alipay,
             public_url,
-            hold_minutes: hold_minutes(&read)?,
+            hold_minutes: minutes(&read, "HOLD_MINUTES", HOLD_MINUTES)?,
+            offer_minutes: minutes(&read, "WAITLIST_OFFER_MINUTES", OFFER_MINUTES)?,
         })
     }
 }
@@ -262,13 +269,17 @@ fn quiet_hours(read: Read) -> Result<Option<Quiet>, String> {
     })
 }
 
-fn hold_minutes(read: Read) -> Result<i64, String> {
-    let (least, most, standard) = HOLD_MINUTES;
-    let Some(text) = read("HOLD_MINUTES") else { return Ok(standard) };
+/// A number of minutes: the fewest, the most, and what holds when nothing is said.
+fn minutes(
+    read: Read,
+    name: &str,
+    (least, most, standard): (i64, i64, i64),
+) -> Result<i64, String> {
+    let Some(text) = read(name) else { return Ok(standard) };
     text.parse()
         .ok()
         .filter(|minutes| (least..=most).contains(minutes))
-        .ok_or_else(|| format!("HOLD_MINUTES is not {least} to {most}"))
+        .ok_or_else(|| format!("{name} is not {least} to {most}"))
 }
 
 /// An https address whose host is a name, and not this machine's.
@@ -291,9 +302,17 @@ mod tests {
             "OWNER_PHONE" => "13800000000".into(),
             name if name.ends_with("_URL") => "https://api.example.com".into(),
             "SMS_MESSAGES" => "lost=1 store start".into(),
-            "PROXY_SECRET" | "CALENDAR_LOCATION" | "SMS_REGION" | "HOLD_MINUTES"
-            | "SMS_PROVIDER" | "QUIET_HOURS" | "WECHAT_MESSAGES" | "WECHAT_ORDER_PAGE"
-            | "WECHAT_PAY_MCHID" | "ALIPAY_APP_ID" => return None,
+            "PROXY_SECRET"
+            | "CALENDAR_LOCATION"
+            | "SMS_REGION"
+            | "HOLD_MINUTES"
+            | "WAITLIST_OFFER_MINUTES"
+            | "SMS_PROVIDER"
+            | "QUIET_HOURS"
+            | "WECHAT_MESSAGES"
+            | "WECHAT_ORDER_PAGE"
+            | "WECHAT_PAY_MCHID"
+            | "ALIPAY_APP_ID" => return None,
             _ => "x".into(),
         })
     }

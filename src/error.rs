@@ -161,8 +161,20 @@ codes! {
     SessionsOverlap = "sessions_overlap", UNPROCESSABLE_ENTITY, "计划中有两次时间重叠", "Two sessions of the plan overlap.";
     NoSessions = "no_sessions", UNPROCESSABLE_ENTITY, "这样一次也不剩", "No session remains.";
     NoOpenDay = "no_open_day", UNPROCESSABLE_ENTITY, "{} 之后很久都不营业,无法顺延", "The store is closed for too long after {} to move the session.";
-    UnknownSession = "unknown_session", UNPROCESSABLE_ENTITY, "计划中没有这一次", "The plan has no such session.";
+    UnknownPlanSession = "unknown_plan_session", UNPROCESSABLE_ENTITY, "计划中没有这一次", "The plan has no such session.";
     PlanConflicts = "plan_conflicts", CONFLICT, "有 {} 次时间排不上,请换时间或去掉", "{} sessions have no free time; choose other times or leave them out.";
+    SeatsOverCapacity = "seats_over_capacity", UNPROCESSABLE_ENTITY, "名额超过上限,最多 {} 个", "More seats than there are: {} at most.";
+    SessionFull = "session_full", CONFLICT, "这节课已约满,可以候补", "This class is full; there is a waitlist.";
+    SessionCancelled = "session_cancelled", CONFLICT, "这节课已取消", "This class is cancelled.";
+    SessionChanged = "session_changed", CONFLICT, "这节课刚被修改,请刷新", "This class has just been changed; look at it again.";
+    SessionConflicts = "session_conflicts", CONFLICT, "有 {} 节课排不下,一节也没有排", "{} of the classes do not fit, and none was made.";
+    SeatsBooked = "seats_booked", CONFLICT, "已约的名额比这更多", "More seats than that are booked.";
+    UnknownSession = "unknown_session", UNPROCESSABLE_ENTITY, "没有这节课,或不是同一项服务", "There is no such class of this service.";
+    MovesToSession = "moves_to_session", CONFLICT, "团课名额只能改到另一节课", "A seat in a class moves to another class.";
+    PlacesFree = "places_free", CONFLICT, "还有空位,请直接预约", "There are places; book one.";
+    AlreadyWaiting = "already_waiting", CONFLICT, "您已在候补名单中", "You are on this waitlist already.";
+    TooManyWaits = "too_many_waits", CONFLICT, "最多同时候补 {} 个", "You wait for {} already, which is the most.";
+    OfferExpired = "offer_expired", CONFLICT, "候补名额已过期或已使用", "The place that was offered is given up or taken.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
 
     // The visit.
@@ -308,6 +320,11 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("plans_on", Code::NotFound),
     ("daily_limit", Code::DailyLimitReached),
     ("order_version", Code::OrderChanged),
+    ("session_version", Code::SessionChanged),
+    ("seats_first", Code::SessionFull),
+    ("seats_booked", Code::SeatsBooked),
+    ("waitlist_member_id", Code::AlreadyWaiting),
+    ("waitlist_offered", Code::OfferExpired),
     ("prepay", Code::PrepayRequired),
     ("shown_qr_id", Code::QrUsed),
     ("account_balance", Code::OrderChanged),

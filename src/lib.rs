@@ -23,8 +23,10 @@ pub mod outbox;
 pub mod payment;
 pub mod plan;
 pub mod reminder;
+pub mod session;
 pub mod staff;
 pub mod visit;
+pub mod waitlist;
 
 pub use zhundian_durable_objects::Calendar;
 

@@ -34,6 +34,7 @@ const SERVICES = [
     category: '疗程', name: '体态调整疗程', description: '由门店排成一个计划,每次一小时。', duration_minutes: 60, price_fen: 26800,
     buffer_after_minutes: 10, skills: ['推拿'], modes: ['plan'],
   },
+  { category: '团课', name: '肩颈拉伸课', description: '小班跟练。', duration_minutes: 60, price_fen: 6800, buffer_after_minutes: 10, skills: ['推拿'], modes: ['group'] },
 ];
 
 export const TECHNICIANS = [

@@ -3,6 +3,7 @@
 
 import { CASHIER_PHONE, MANAGER_PHONE, technicianPhone, TECHNICIANS } from './demo-data.mjs';
 import { Client, newKey, play, refusal, signInMember, signInStaff, urls } from './client.mjs';
+import { tellClasses } from './demo-classes.mjs';
 import { tellModes } from './demo-modes.mjs';
 import { tellPlan } from './demo-plan.mjs';
 
@@ -162,7 +163,7 @@ async function tell() {
     note('十二小时内没有空闲时间,签到要等到那时才能做;这一步略过');
   }
 
-  const told = { call, title, note, check, until, reaches, when, yuan };
+  const told = { call, title, note, check, until, reaches, named, when, clock, yuan };
   // A code is sent once a minute, so nobody signs in twice.
   const signedIn = new Map([[technician.name, atWork]]);
   const technicianOf = async (name) => {
@@ -174,6 +175,8 @@ async function tell() {
   };
   await tellModes(told, { where, store, service, lin, xu, manager, technicianOf, date: businessDate });
   await tellPlan({ ...told, named }, { store, services, technician, lin, manager, date: businessDate });
+
+  await tellClasses(told, { store, services: services.items, technician, lin, xu, manager, date: businessDate });
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 

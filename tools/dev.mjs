@@ -148,6 +148,7 @@ function writeVars() {
     OWNER_PHONE: '13800000000',
     ...PAYMENT_NUMBERS,
     HOLD_MINUTES: '15',
+    WAITLIST_OFFER_MINUTES: '15',
     SANDBOX_SPEED: '60', // a notification that was refused comes again after a quarter of a second
     ...kept,
     ...keyVars(KEYS, kept.ALIPAY_MODE),

@@ -55,6 +55,18 @@ pub struct Split {
     pub balance_fen: i64,
 }
 
+impl Price {
+    /// The price of so many of it.
+    #[must_use]
+    pub fn times(mut self, quantity: u16) -> Self {
+        for part in &mut self.parts {
+            part.fen *= i64::from(quantity);
+        }
+        self.total_fen *= i64::from(quantity);
+        self
+    }
+}
+
 /// What remains to be paid at the store, in fen. `paid_fen` is what has been paid and not refunded.
 #[must_use]
 pub fn remaining_fen(total_fen: i64, paid_fen: i64) -> i64 {

@@ -131,6 +131,10 @@ pub struct WorkingRules {
     pub times_off: Vec<TimeOff>,
     /// Dates on which a store is closed.
     pub holidays: Vec<(String, NaiveDate)>,
+    /// Of what takes place once, a group session: it is open then, whatever the store, and at no other
+    /// time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Interval>,
 }
 
 impl WorkingRules {
@@ -173,6 +177,11 @@ impl WorkingRules {
     /// Working time in a store over a range of ticks.
     #[must_use]
     pub fn working(&self, store_id: &str, range: Interval) -> Bits {
+        if let Some(only) = self.only {
+            let mut bits = Bits::none(range);
+            bits.fill(only, true);
+            return bits;
+        }
         let Some(&zone) = self.stores.get(store_id) else { return Bits::none(range) };
         let mut bits = open_ticks(zone, range, |date| self.ranges_on(store_id, date));
         for off in &self.times_off {

@@ -239,3 +239,18 @@ fn instants_off_the_grid_are_no_ticks() {
     let days = DayRange { from: UtcDay(1), until: UtcDay(3) };
     assert_eq!(days.interval().unwrap().days(), days);
 }
+
+#[test]
+fn what_takes_place_once_is_open_then_whatever_the_store_and_at_no_other_time() {
+    let start = Tick::from_ms(1_800_000_000_000 / 300_000 * 300_000).unwrap();
+    let only = Interval::new(start, start.plus(12)).unwrap();
+    let rules = WorkingRules { only: Some(only), ..WorkingRules::default() };
+    let around = Interval::new(start.plus(-3), start.plus(15)).unwrap();
+    let open: Vec<Tick> = rules.working("any", around).ones().collect();
+    assert_eq!((open.len(), open[0], open[11]), (12, start, start.plus(11)));
+    // As it was written before there were any.
+    let before = r#"{"stores":{},"weekly":[],"overrides":[],"times_off":[],"holidays":[]}"#;
+    assert_eq!(serde_json::from_str::<WorkingRules>(before).unwrap(), WorkingRules::default());
+    let text = serde_json::to_string(&rules).unwrap();
+    assert_eq!(serde_json::from_str::<WorkingRules>(&text).unwrap(), rules);
+}

@@ -57,6 +57,10 @@ proptest! {
         let price = price(base, &levels, &format!("l{level}"));
         prop_assert_eq!(price.parts.iter().map(|part| part.fen).sum::<i64>(), price.total_fen);
         prop_assert_eq!(price.total_fen, prices.get(level).copied().unwrap_or(base));
+        let total_fen = price.total_fen;
+        let several = price.times(7);
+        prop_assert_eq!(several.parts.iter().map(|part| part.fen).sum::<i64>(), several.total_fen);
+        prop_assert_eq!(several.total_fen, 7 * total_fen);
     }
 
     #[test]

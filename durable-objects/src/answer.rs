@@ -297,6 +297,7 @@ fn edit(rules: &mut WorkingRules, capacity: &mut u16, edit: WindowEdit) {
             rules.holidays.retain(|(store, _)| *store != store_id);
             rules.holidays.extend(dates.into_iter().map(|date| (store_id.clone(), date)));
         }
+        WindowEdit::Only(interval) => rules.only = Some(interval),
     }
 }
 
@@ -333,7 +334,10 @@ pub fn set_windows(rows: &Rows, now: i64, call: SetWindows) -> Result<SetWindows
     // One day back: a local day of a clock ahead of UTC began yesterday.
     let days = DayRange { from: UtcDay(UtcDay::of_ms(now).0 - 1), until: Rows::horizon(now) };
     rows.note_days(now, days.from, days.until, &all_stores, version)?;
-    rows.set_projected_until(days.until)?;
+    // What belongs to no store is projected nowhere, and has nothing to look ahead for.
+    if !all_stores.is_empty() {
+        rows.set_projected_until(days.until)?;
+    }
     (calendar.rules, calendar.capacity) = (rules, capacity);
     let days = all_stores
         .iter()

@@ -287,6 +287,8 @@ pub enum WindowEdit {
         /// All its holidays.
         dates: Vec<NaiveDate>,
     },
+    /// The one interval in which the calendar is open.
+    Only(Interval),
 }
 
 /// Changes the working rules, all edits or none.

@@ -20,7 +20,7 @@ use crate::{projection, storage};
 /// Bytes in the largest call.
 const MAX_CALL_BYTES: usize = 1 << 20;
 
-/// One calendar, named `technician:<id>` (later `room:`, `session:`, `store:`).
+/// One calendar, named `technician:<id>`, `room:<id>`, `store:<id>` or `session:<id>`.
 #[durable_object(alarm)]
 pub struct Calendar {
     state: State,

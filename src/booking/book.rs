@@ -33,6 +33,7 @@ use crate::booking::queries::{self, Asked, Detail};
 use crate::calendars;
 use crate::catalog::ways::AssignBy;
 use crate::catalog::{Mode, Place};
+use crate::d1::Rows;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::extract::Operation;
@@ -40,7 +41,7 @@ use crate::http::fields::{Id, Instant, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
 use crate::order;
 use crate::outbox::{self, Message};
-use crate::reminder;
+use crate::{reminder, session, waitlist};
 
 /// How it is paid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
@@ -120,6 +121,7 @@ pub(crate) async fn book_as_member(
         mode,
         payment,
         place: place.unwrap_or(Place::Store),
+        offered: None,
     };
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
     book(&ctx, Booker::Member(member), operator, wish, customer, note.unwrap_or_default()).await
@@ -159,52 +161,117 @@ pub(crate) async fn book_as_staff(
         mode: mode.unwrap_or(Mode::Direct),
         payment,
         place: Place::Store,
+        offered: None,
     };
-    let customer = Customer {
-        member_id,
-        name: contact_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
-        phone: contact_phone.map(|phone| phone.0.as_str().to_owned()).unwrap_or_default(),
-        no_shows: 0,
-    };
+    let customer = Customer::of_staff(member_id, contact_name, contact_phone);
     book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
 }
 
 /// Who books.
-enum Booker {
+pub(crate) enum Booker {
     Member(TokenMember),
     Staff(Staff),
 }
 
 /// What is wished for.
-struct Wish {
-    store_id: Id,
-    service_id: Id,
-    technician_id: Option<Id>,
-    start_at: Instant,
-    mode: Mode,
-    payment: Payment,
-    place: Place,
+pub(crate) struct Wish {
+    pub store_id: Id,
+    pub service_id: Id,
+    pub technician_id: Option<Id>,
+    pub start_at: Instant,
+    pub mode: Mode,
+    pub payment: Payment,
+    pub place: Place,
+    /// The place that was held for who waited.
+    pub offered: Option<Offered>,
 }
 
 /// For whom.
 #[derive(Default, Deserialize)]
 pub struct Customer {
     #[serde(skip)]
-    member_id: Option<Id>,
+    pub(crate) member_id: Option<Id>,
     /// Their name, as far as known.
     pub name: String,
     /// Their phone, as far as known.
     pub phone: String,
     #[serde(default)]
-    no_shows: i64,
+    pub(crate) no_shows: i64,
 }
 
-async fn book(
+impl Customer {
+    /// The customer whom staff book for: a member, or somebody by name and phone.
+    pub fn of_staff(member_id: Option<Id>, name: Option<Name>, phone: Option<Phone>) -> Self {
+        Self {
+            member_id,
+            name: name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
+            phone: phone.map(|phone| phone.0.as_str().to_owned()).unwrap_or_default(),
+            no_shows: 0,
+        }
+    }
+
+    /// The customer with a member's name and phone, of [`queries::contact_of_member`]'s row `index`.
+    ///
+    /// # Errors
+    /// `unknown_member`.
+    pub fn known(self, rows: &Rows, index: usize) -> Answer<Self> {
+        if self.member_id.is_none() {
+            return Ok(self);
+        }
+        let known: Option<Self> = rows.first(index)?;
+        let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
+        Ok(Self { member_id: self.member_id, ..known })
+    }
+
+    /// Whoever did not come before pays before the visit; staff may take a booking all the same.
+    ///
+    /// # Errors
+    /// `prepay_required`.
+    pub(crate) fn check_payment(
+        &self,
+        offer: &Offer,
+        payment: Payment,
+        by_staff: bool,
+    ) -> Answer<()> {
+        let pays_later = !by_staff && payment == Payment::AtStore;
+        if pays_later && offer.store.prepay_after_no_shows.is_some_and(|n| self.no_shows >= n) {
+            return Err(Problem::from(Code::PrepayRequired).at("payment"));
+        }
+        Ok(())
+    }
+}
+
+/// A place that somebody who waited was offered: the booking's claims take the place of what is held for
+/// them, so that nobody comes between.
+pub(crate) struct Offered {
+    /// The waitlist's entry.
+    pub entry_id: Id,
+    /// What is held: claim and calendar of each.
+    pub held: Vec<(String, String)>,
+}
+
+impl Offered {
+    /// Lets the needs take the place of what is held for them.
+    fn replace(&self, needs: &mut [Need]) {
+        for need in needs {
+            let of = |calendar: &String| self.held.iter().any(|(_, held)| held == calendar);
+            let Some(calendar) = need.calendars.iter().find(|one| of(one)).cloned() else {
+                continue;
+            };
+            let claims = self.held.iter().filter(|(_, held)| *held == calendar);
+            need.replaces =
+                Some((calendar.clone(), claims.map(|(claim, _)| claim.clone()).collect()));
+            (need.calendars, need.tries) = (vec![calendar], 1);
+        }
+    }
+}
+
+pub(crate) async fn book(
     ctx: &Ctx,
     booker: Booker,
     operator: Operator,
     wish: Wish,
-    mut customer: Customer,
+    customer: Customer,
     note: Note,
 ) -> Answer<Response> {
     let db = ctx.db()?;
@@ -232,22 +299,17 @@ async fn book(
         return Ok(answer);
     }
     let offer = rows.one::<Row>(1)?.into_offer()?;
-    if customer.member_id.is_some() {
-        let known: Option<Customer> = rows.first(2)?;
-        let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
-        customer = Customer { member_id: customer.member_id, ..known };
-    }
+    let customer = customer.known(&rows, 2)?;
     check_terms(ctx, &offer, &wish, by_staff)?;
-    // Whoever did not come before pays before the visit; staff may take a booking all the same.
-    let pays_later = !by_staff && wish.payment == Payment::AtStore;
-    if pays_later && offer.store.prepay_after_no_shows.is_some_and(|n| customer.no_shows >= n) {
-        return Err(Problem::from(Code::PrepayRequired).at("payment"));
-    }
+    customer.check_payment(&offer, wish.payment, by_staff)?;
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
     let op = operator.op();
-    let needs = needs(&offer, &op, start, date, wish.technician_id.is_some())?;
+    let mut needs = needs(&offer, &op, start, date, wish.technician_id.is_some())?;
+    if let Some(offered) = &wish.offered {
+        offered.replace(&mut needs);
+    }
     let hold_ms = match wish.payment {
         Payment::Online => ctx.config().hold_minutes * 60_000,
         Payment::AtStore => claim::HOLD_MS,
@@ -255,6 +317,9 @@ async fn book(
     let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms };
     let taken = match claim::hold_all(ctx, terms, &needs).await? {
         Ok(taken) => taken,
+        Err(not_held) if not_held.refusal == Refusal::Released => {
+            return Err(Code::OfferExpired.into());
+        }
         Err(not_held) => return Err(refusal(ctx, &offer, &not_held, (start, date), by_staff)),
     };
     let technician = offer.attending(&taken.own()?.calendar)?;
@@ -271,6 +336,8 @@ async fn book(
         actor: &actor,
         customer: &customer,
         note: &note,
+        class: None,
+        offered: wish.offered.as_ref(),
     };
     let commit = made.commit()?;
     claim::commit(ctx, &operator, taken.into_held(), commit).await
@@ -301,17 +368,29 @@ fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<
     if wish.place == Place::Home || !offer.service.places.contains(&Place::Store) {
         return Err(Problem::from(Code::PlaceNotOffered).at("place"));
     }
+    check_payment(ctx, offer, wish.payment, by_staff)?;
+    if offer.technicians.is_empty() {
+        return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
+    }
+    Ok(())
+}
+
+/// Whether a service may be paid for in this way.
+///
+/// # Errors
+/// `payment_not_offered`.
+pub(crate) fn check_payment(
+    ctx: &Ctx,
+    offer: &Offer,
+    payment: Payment,
+    by_staff: bool,
+) -> Answer<()> {
     // A deposit is paid online; staff may take a booking without one.
     let deposit = !by_staff && offer.service.deposit != DepositRule::None;
     let config = ctx.config();
     let payable = config.wechat_pay.is_some() || config.alipay.is_some();
-    if (wish.payment == Payment::Online && !payable)
-        || (wish.payment == Payment::AtStore && deposit)
-    {
+    if (payment == Payment::Online && !payable) || (payment == Payment::AtStore && deposit) {
         return Err(Problem::from(Code::PaymentNotOffered).at("payment"));
-    }
-    if offer.technicians.is_empty() {
-        return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
     Ok(())
 }
@@ -413,27 +492,30 @@ fn turn(op: &str, technician: &Id) -> u64 {
 }
 
 /// An order about to be made.
-struct Made<'a> {
-    ctx: &'a Ctx,
-    offer: &'a Offer,
-    technician: &'a Technician,
-    taken: &'a Taken,
-    date: NaiveDate,
-    mode: Mode,
-    payment: Payment,
-    actor: &'a order::Actor,
-    customer: &'a Customer,
-    note: &'a Note,
+pub(crate) struct Made<'a> {
+    pub ctx: &'a Ctx,
+    pub offer: &'a Offer,
+    pub technician: &'a Technician,
+    pub taken: &'a Taken,
+    pub date: NaiveDate,
+    pub mode: Mode,
+    pub payment: Payment,
+    pub actor: &'a order::Actor,
+    pub customer: &'a Customer,
+    pub note: &'a Note,
+    /// The session in which it is seats, when it is a class.
+    pub class: Option<&'a session::Seats<'a>>,
+    pub offered: Option<&'a Offered>,
 }
 
 impl Made<'_> {
-    fn commit(&self) -> Answer<Commit> {
-        let Self { ctx, offer, technician, taken, date, .. } = *self;
+    pub fn commit(&self) -> Answer<Commit> {
+        let Self { ctx, offer, technician, taken, date, class, .. } = *self;
         let own = &taken.own()?.claim;
         let spec = &own.spec;
         let price = match self.mode {
             Mode::Assigned => offer.price_of_any(),
-            _ => offer.price(technician),
+            _ => offer.price(technician).times(class.map_or(1, |class| class.seats)),
         };
         let parts = serde_json::to_string(&price.parts).map_err(Problem::internal)?;
         let tiers = offer.service.cancellation();
@@ -472,7 +554,10 @@ impl Made<'_> {
         let answer_by = minutes
             .filter(|_| !waits)
             .map(|minutes| answer_by(ctx.now, minutes, spec.service.start.ms()));
-        let line = line(offer, technician.id(), spec, date, (assignment, answer_by));
+        let mut line = line(offer, technician.id(), spec, date, (assignment, answer_by));
+        if class.is_some() {
+            line.end_at = spec.service.end.ms();
+        }
         let mut view = order::view::Order::made(
             &order,
             &line,
@@ -482,6 +567,9 @@ impl Made<'_> {
             price.parts,
             &tiers,
         );
+        if let Some(class) = class {
+            view.seated(&class.session.id, class.seats);
+        }
         if matches!(self.actor, order::Actor::Member(_)) {
             view = view.for_member();
         }
@@ -498,13 +586,17 @@ impl Made<'_> {
         let detail =
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
         let event_id = ctx.new_id()?;
-        let mut statements = vec![
-            queries::appointment_stands(
+        let stands = match class {
+            Some(class) => class.stand(&line, order.member_id),
+            None => queries::appointment_stands(
                 &line,
                 &spec.id,
                 offer.service.max_per_day,
                 order.member_id,
             ),
+        };
+        let mut statements = vec![
+            stands,
             insert_order,
             insert_line,
             order::queries::insert_event(
@@ -515,7 +607,11 @@ impl Made<'_> {
             statements.push(queries::may_pay_later(member_id, &offer.store.id));
         }
         statements.extend(taken.insert_besides(&order_id, &spec.id, line.store_id)?);
-        if offer.store.ways.assign_by == AssignBy::FairTurn {
+        statements.extend(class.map(|class| class.seat(&spec.id)));
+        if let Some(offered) = self.offered {
+            statements.extend(waitlist::queries::booked(&offered.entry_id, &order_id, ctx.now));
+        }
+        if offer.store.ways.assign_by == AssignBy::FairTurn && class.is_none() {
             statements.push(queries::take_turn(technician.id(), ctx.now));
         }
         let change = if waits { Change::AwaitingPayment } else { Change::Booked };

@@ -278,6 +278,16 @@ impl Held {
     }
 }
 
+/// Until when all of it is held, UTC milliseconds; `None` when any is not held any more.
+#[must_use]
+pub fn held_until(held: &[Held]) -> Option<i64> {
+    let until = |one: &Held| match one.claim.state {
+        ClaimState::Held { expires_at } => Some(expires_at),
+        _ => None,
+    };
+    held.iter().map(until).min().flatten()
+}
+
 /// Why an operation could not have what it needs.
 pub struct NotHeld {
     /// Why.
@@ -396,7 +406,8 @@ pub async fn commit(
     }
 }
 
-async fn give_back_all(ctx: &Ctx, held: Vec<Held>) {
+/// Gives holds back after the response, as well as it can: those that stay expire by themselves.
+pub async fn give_back_all(ctx: &Ctx, held: Vec<Held>) {
     for one in held {
         give_back(ctx, one).await;
     }

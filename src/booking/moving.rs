@@ -6,7 +6,7 @@ use axum::response::Response;
 use chrono::NaiveDate;
 use http::StatusCode;
 use serde::Deserialize;
-use zhundian_domain::order::Status;
+use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::reminder::Change;
 use zhundian_domain::staffing::{Assignment, USUAL_WAIT_MINUTES, answer_by};
 use zhundian_domain::time::{Tick, date_at};
@@ -53,11 +53,30 @@ pub struct ToMove {
     pub answer_by: Option<i64>,
     /// Who have declined it.
     pub declined_by: Vec<Id>,
+    /// The service.
+    pub service_id: Id,
+    /// The session in which it is seats, when it is a class; and how many.
+    pub class: (Option<Id>, u16),
     /// Calendar and id of each, the line's own first in its calendar.
     pub claims: Vec<(String, String)>,
 }
 
 impl ToMove {
+    /// Whether somebody may move it now.
+    ///
+    /// # Errors
+    /// `order_not_changeable`, `too_late`, `too_many_moves`.
+    pub fn check(&self, now: i64, by: &order::Actor) -> Answer<()> {
+        let Self { start_at, change_notice_minutes: notice_minutes, moves, max_moves, .. } = *self;
+        let event = match by {
+            order::Actor::Member(_) => {
+                Event::MovedByMember { now, start_at, notice_minutes, moves, max_moves }
+            }
+            _ => Event::MovedByStaff,
+        };
+        apply(self.status, event).map(drop).map_err(order::refused)
+    }
+
     /// Its start on the grid.
     ///
     /// # Errors
@@ -109,9 +128,14 @@ impl Move<'_> {
     /// changed.
     ///
     /// # Errors
-    /// `order_changed` when it is not as it was read; what [`claim::commit`] answers; 503.
+    /// `moves_to_session` when it is seats; `order_changed` when it is not as it was read; what
+    /// [`claim::commit`] answers; 503.
     pub async fn make(&self, ctx: &Ctx, operator: &Operator) -> Answer<Result<Response, NotHeld>> {
         let Self { order_id, line_id, known, offer, .. } = *self;
+        // Seats are the session's, and so is who holds it.
+        if known.class.0.is_some() {
+            return Err(Problem::from(Code::MovesToSession).at("line_id"));
+        }
         let op = operator.op();
         let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms: claim::HOLD_MS };
         let taken = match claim::hold_all(ctx, terms, &self.needs()?).await? {

@@ -33,6 +33,11 @@ pub enum Asked<'a> {
         /// The line.
         line_id: &'a Id,
     },
+    /// The service and store of a session, with its technician.
+    Session {
+        /// The session.
+        session_id: &'a Id,
+    },
 }
 
 /// What an offer says besides what decides its starts.
@@ -74,6 +79,13 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
             "SELECT service_id, store_id, NULL AS technician_id
              FROM order_line WHERE id = ?1 AND ?2 IS NULL AND ?3 IS NULL",
         ),
+        Asked::Session { session_id } => (
+            Param::from(*session_id),
+            Param::Null,
+            Param::Null,
+            "SELECT service_id, store_id, technician_id
+             FROM session WHERE id = ?1 AND ?2 IS NULL AND ?3 IS NULL",
+        ),
     };
     let day = |date: NaiveDate| {
         UtcDay::of_ms(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()).0
@@ -82,8 +94,10 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
         Detail::Starts => ["''"; 4],
         Detail::Names | Detail::NamesAndLoads => ["s.name", "name", "t.name", "c.name"],
     };
+    // A class counts once, however many come to it.
     let load = if detail == Detail::NamesAndLoads {
-        "(SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live FROM order_line
+        "(SELECT json_group_object(date, live) FROM (
+            SELECT date, count(DISTINCT coalesce(session_id, id)) AS live FROM order_line
             WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
     } else {
         "NULL"
@@ -514,7 +528,8 @@ pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
             'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
             'mode', o.mode, 'technician_id', l.technician_id, 'start_at', l.start_at,
             'assignment', l.assignment, 'answer_by', l.answer_by, 'declined_by', json(l.declined_by),
-            'moves', o.moves, 'max_moves', o.max_moves,
+            'moves', o.moves, 'max_moves', o.max_moves, 'service_id', l.service_id,
+            'class', json_array(l.session_id, l.seats),
             'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
                 SELECT calendar, claim_id FROM claim WHERE line_id = l.id ORDER BY block_start))) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",

@@ -8,7 +8,6 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::calendar::Refusal;
-use zhundian_domain::order::{Event, apply};
 use zhundian_domain::staffing::Assignment;
 
 use crate::auth::caller::{Staff, TokenMember};
@@ -19,12 +18,13 @@ use crate::booking::moving::{self, Move, ToMove};
 use crate::booking::offer::{Offer, Row};
 use crate::booking::queries::{self, Asked, Detail};
 use crate::catalog::Mode;
+use crate::d1::Rows;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{Id, Instant, Int};
 use crate::http::limits::{self, Limiter};
-use crate::order::{self, refused};
+use crate::order;
 
 /// Where to move an appointment.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -79,9 +79,40 @@ pub(crate) async fn reschedule_as_staff(
     reschedule(&ctx, Mover::Staff(staff), operator, &order_id, operation.body).await
 }
 
-enum Mover {
+pub(crate) enum Mover {
     Member(TokenMember),
     Staff(Staff),
+}
+
+impl Mover {
+    /// Who moves it, and what they may move; `index` is the statement that has checked a member.
+    ///
+    /// # Errors
+    /// 401, 403, 404.
+    pub fn of(
+        self,
+        rows: &Rows,
+        index: usize,
+        known: Option<ToMove>,
+    ) -> Answer<(order::Actor, ToMove)> {
+        let found = || moving::found(known);
+        match self {
+            Self::Member(member) => {
+                let id = member.checked(rows, index)?.id;
+                let known = found()?;
+                // Somebody else's order is as if it were not there.
+                if known.member_id.as_ref() != Some(&id) {
+                    return Err(Code::NotFound.into());
+                }
+                Ok((order::Actor::Member(id), known))
+            }
+            Self::Staff(staff) => {
+                let known = found()?;
+                staff.require(Permission::BookingWrite, &known.store_id)?;
+                Ok((order::Actor::Staff(staff.id), known))
+            }
+        }
+    }
 }
 
 async fn reschedule(
@@ -104,39 +135,14 @@ async fn reschedule(
         reads.push(member.check());
     }
     let rows = db.read(reads).await?;
-    let known: Option<ToMove> = rows.first(1)?;
-    let found = || moving::found(known);
-    let (actor, known) = match mover {
-        Mover::Member(member) => {
-            let id = member.checked(&rows, 3)?.id;
-            let known = found()?;
-            // Somebody else's order is as if it were not there.
-            if known.member_id.as_ref() != Some(&id) {
-                return Err(Code::NotFound.into());
-            }
-            (order::Actor::Member(id), known)
-        }
-        Mover::Staff(staff) => {
-            let known = found()?;
-            staff.require(Permission::BookingWrite, &known.store_id)?;
-            (order::Actor::Staff(staff.id), known)
-        }
-    };
+    let (actor, known) = mover.of(&rows, 3, rows.first(1)?)?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
     if wish.version.is_some_and(|version| version.get() != known.version) {
         return Err(Code::OrderChanged.into());
     }
-    let notice_minutes = known.change_notice_minutes;
-    let event = match actor {
-        order::Actor::Member(_) => {
-            let ToMove { start_at, moves, max_moves, .. } = known;
-            Event::MovedByMember { now: ctx.now, start_at, notice_minutes, moves, max_moves }
-        }
-        _ => Event::MovedByStaff,
-    };
-    apply(known.status, event).map_err(refused)?;
+    known.check(ctx.now, &actor)?;
     let offer = rows.one::<Row>(2)?.into_offer()?;
     offer.require_open()?;
     let by_store = known.mode == Mode::Assigned.as_str();

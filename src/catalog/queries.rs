@@ -175,9 +175,36 @@ const fn lines_of(table: Table) -> &'static str {
     }
 }
 
+/// Scheduled sessions from `?2` (UTC milliseconds) on of row `?1`.
+const fn sessions_of(table: Table) -> &'static str {
+    match table {
+        Table::Service => {
+            "l.service_id = ?1 AND l.store_id IN (SELECT id FROM store) AND l.status = 'scheduled'
+             AND l.start_at > ?2 - 86400000 AND l.end_at > ?2"
+        }
+        Table::Technician => {
+            "l.technician_id = ?1 AND l.status = 'scheduled' AND l.start_at > ?2 - 86400000
+             AND l.end_at > ?2"
+        }
+        Table::Resource => {
+            "l.room_id = ?1 AND l.status = 'scheduled' AND l.start_at > ?2 - 86400000
+             AND l.end_at > ?2"
+        }
+        Table::Store | Table::Photo => {
+            "l.store_id = ?1 AND l.status = 'scheduled' AND l.start_at > ?2 - 86400000
+             AND l.end_at > ?2"
+        }
+    }
+}
+
 /// No live line of a row lies in the future.
 pub fn no_appointments(table: Table, id: &Id, now: i64) -> Statement {
-    let condition = format!("NOT EXISTS (SELECT 1 FROM order_line AS l WHERE {})", lines_of(table));
+    let condition = format!(
+        "NOT EXISTS (SELECT 1 FROM order_line AS l WHERE {}) AND NOT EXISTS (
+            SELECT 1 FROM session AS l WHERE {})",
+        lines_of(table),
+        sessions_of(table)
+    );
     precondition("no_appointments", &condition, vec![id.into(), now.into()])
 }
 
@@ -185,20 +212,33 @@ const APPOINTMENT: &str = "json_object('order_id', l.order_id, 'line_id', l.id,
     'technician_id', l.technician_id, 'start_at', l.start_at, 'end_at', l.end_at, 'time_zone',
     (SELECT time_zone FROM store WHERE id = l.store_id))";
 
-/// The first 50 live lines of a row that lie in the future.
+const CLASS: &str = "json_object('session_id', l.id, 'technician_id', l.technician_id,
+    'start_at', l.start_at, 'end_at', l.end_at, 'time_zone',
+    (SELECT time_zone FROM store WHERE id = l.store_id))";
+
+/// The first 50 live lines of a row that lie in the future, and its sessions.
 pub fn appointments_of(table: Table, id: &Id, now: i64) -> Statement {
     let sql = format!(
-        "SELECT {APPOINTMENT} AS json FROM order_line AS l WHERE {} ORDER BY l.start_at LIMIT 50",
-        lines_of(table)
+        "SELECT json FROM (
+            SELECT l.start_at, l.id, {APPOINTMENT} AS json FROM order_line AS l WHERE {}
+            UNION ALL SELECT l.start_at, l.id, {CLASS} FROM session AS l WHERE {})
+         ORDER BY start_at, id LIMIT 50",
+        lines_of(table),
+        sessions_of(table)
     );
     Statement::new(sql, vec![id.into(), now.into()])
 }
 
-/// The lines whose time is taken by these claims.
+/// The lines and sessions whose time is taken by these claims.
 pub fn appointments_by_claim(claims: &str) -> Statement {
     let sql = format!(
-        "SELECT {APPOINTMENT} AS json FROM order_line AS l
-         WHERE l.claim_id IN (SELECT value FROM json_each(?1)) ORDER BY l.start_at, l.id"
+        "SELECT json FROM (
+            SELECT l.start_at, l.id, {APPOINTMENT} AS json FROM order_line AS l
+                WHERE l.claim_id IN (SELECT value FROM json_each(?1))
+            UNION ALL SELECT l.start_at, l.id, {CLASS} FROM session_claim AS c
+                JOIN session AS l ON l.id = c.session_id
+                WHERE c.claim_id IN (SELECT value FROM json_each(?1)))
+         ORDER BY start_at, id"
     );
     Statement::new(sql, vec![claims.into()])
 }
@@ -574,6 +614,11 @@ pub fn calendar(name: &str, since: chrono::NaiveDate) -> Statement {
                 WHEN capacity IS NOT NULL AND status <> 'retired' THEN json_array(json_object('id', id,
                 'zone', time_zone, 'holidays', json_array())) ELSE json_array() END) AS json
              FROM store WHERE id = ?1",
+            id
+        ),
+        Some(("session", id)) => sql!(
+            "SELECT json_object('capacity', capacity, 'stores', json_array(),
+                'only', json_array(start_at, end_at)) AS json FROM session WHERE id = ?1",
             id
         ),
         Some((_, id)) => calendar_of(id, since),

@@ -188,10 +188,12 @@ pub async fn retire<R: Record>(
 /// An appointment that stands in the way of a change, or that a change has left where it was.
 #[derive(Serialize, ToSchema)]
 pub struct Appointment {
-    /// Its order.
-    pub order_id: Id,
-    /// Its line.
-    pub line_id: Id,
+    /// Its order; null for a session of a class.
+    pub order_id: Option<Id>,
+    /// Its line; null for a session of a class.
+    pub line_id: Option<Id>,
+    /// The session, when it is one.
+    pub session_id: Option<Id>,
     /// Who does it.
     pub technician_id: Id,
     /// On the store's clock.
@@ -203,8 +205,9 @@ pub struct Appointment {
 /// An appointment as D1 answers it.
 #[derive(Deserialize)]
 pub struct AppointmentRow {
-    order_id: Id,
-    line_id: Id,
+    order_id: Option<Id>,
+    line_id: Option<Id>,
+    session_id: Option<Id>,
     technician_id: Id,
     time_zone: Zone,
     start_at: i64,
@@ -216,6 +219,7 @@ impl From<AppointmentRow> for Appointment {
         Self {
             order_id: row.order_id,
             line_id: row.line_id,
+            session_id: row.session_id,
             technician_id: row.technician_id,
             start_at: At::new(row.time_zone, row.start_at),
             end_at: At::new(row.time_zone, row.end_at),

@@ -50,6 +50,8 @@ pub enum Mode {
     Express,
     /// 服务计划: only staff make it. Cannot be given or taken away once the service is saved.
     Plan,
+    /// 团课: seats in the sessions of a timetable.
+    Group,
 }
 
 impl Mode {
@@ -61,6 +63,7 @@ impl Mode {
             Self::Direct => "direct",
             Self::Express => "express",
             Self::Plan => "plan",
+            Self::Group => "group",
         }
     }
 }
@@ -94,7 +97,7 @@ type NoticeMinutes = Int<0, MAX_NOTICE_MINUTES>;
 type DaysAhead = Int<1, MAX_DAYS_AHEAD>;
 type Steps = List<Step, 20>;
 type Places = Set<Place, 2, 1>;
-type Modes = Set<Mode, 4, 1>;
+type Modes = Set<Mode, 5, 1>;
 type OfferedIn = Set<Id, 200, 1>;
 type Named = Set<Id, 200>;
 /// Before the visit.

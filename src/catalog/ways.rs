@@ -11,7 +11,7 @@ use crate::http::fields::{Fen, Int};
 /// The longest wait for an answer: two days.
 const MAX_WAIT_MINUTES: i64 = 2 * 24 * 60;
 
-type Modes = Set<Mode, 4>;
+type Modes = Set<Mode, 5>;
 /// Minutes that an answer is waited for.
 pub type WaitMinutes = Int<1, MAX_WAIT_MINUTES>;
 

@@ -52,6 +52,8 @@ struct Known {
     /// Of a technician.
     status: Option<Status>,
     stores: Vec<KnownStore>,
+    /// Of a session, UTC milliseconds.
+    only: Option<(i64, i64)>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
@@ -80,6 +82,10 @@ impl Known {
             dates: store.holidays.clone(),
         });
         let first = [WindowEdit::Stores(zones), WindowEdit::Capacity(self.capacity)];
+        let only = self.only.and_then(|(start, end)| {
+            let interval = Interval::new(Tick::from_ms(start)?, Tick::from_ms(end)?)?;
+            Some(WindowEdit::Only(interval))
+        });
         let stores = self.stores.iter().filter(|_| always);
         let whole_days = stores.map(|store| {
             WindowEdit::Weekly(WeeklyPattern {
@@ -90,7 +96,7 @@ impl Known {
                 })),
             })
         });
-        first.into_iter().chain(holidays).chain(whole_days).collect()
+        first.into_iter().chain(only).chain(holidays).chain(whole_days).collect()
     }
 
     /// The zone in which a technician's own times are told: their first store's.

@@ -46,12 +46,16 @@ struct Line {
     block_end: i64,
     changed_at: i64,
     quantity: u16,
+    kind: ClaimKind,
 }
 
 /// One run, from the calendar after `watermark` on.
 pub(crate) async fn run(ctx: &Ctx, watermark: String, until: i64) -> Answer<Done> {
-    let calendars: Vec<String> =
-        ctx.db()?.first(queries::calendars_after(&watermark, CALENDARS)).await?.unwrap_or_default();
+    let calendars: Vec<String> = ctx
+        .db()?
+        .first(queries::calendars_after(&watermark, CALENDARS, now_ms()))
+        .await?
+        .unwrap_or_default();
     let (mut seen, mut found) = (0, 0);
     let mut last = String::new();
     for calendar in &calendars {
@@ -195,7 +199,7 @@ impl Line {
             id: self.claim_id.clone(),
             op: format!("audit-{}", self.claim_id),
             store_id: self.store_id.clone(),
-            kind: if self.order_id.is_some() { ClaimKind::Appointment } else { ClaimKind::Block },
+            kind: self.kind,
             // A claim may be of a part of the service alone.
             service: interval(
                 self.start_at.max(self.block_start),

@@ -3,7 +3,7 @@
 //!
 //! | cron (UTC) | jobs |
 //! |---|---|
-//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`answer_deadlines`], [`send_reminders`], [`reconcile_payments`], [`mark_no_shows`], [`complete_visits`], [`complete_sessions`] |
+//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`answer_deadlines`], [`send_reminders`], [`reconcile_payments`], [`mark_no_shows`], [`complete_visits`], [`complete_sessions`], [`offer_places`] |
 //! | every five minutes | [`audit_calendars`] |
 //! | 02:40 and 03:40, 10:40 and 11:40 in Beijing | [`compare_bills`] |
 //! | 19:10, 03:10 in Beijing | [`expire_rows`], [`remove_photos`] |
@@ -17,6 +17,7 @@ pub mod deliver_outbox;
 pub mod expire_rows;
 pub mod expire_unpaid;
 pub mod mark_no_shows;
+pub mod offer_places;
 pub mod queries;
 pub mod reconcile_payments;
 pub mod remove_photos;
@@ -71,6 +72,8 @@ pub async fn run(env: Env, cron: &str) {
             record(&ctx, "mark_no_shows", |_| mark_no_shows::run(&ctx, until)).await;
             record(&ctx, "complete_visits", |_| complete_visits::run(&ctx, until)).await;
             record(&ctx, "complete_sessions", |_| complete_sessions::run(&ctx, until)).await;
+            record(&ctx, "offer_places", |watermark| offer_places::run(&ctx, watermark, until))
+                .await;
         }
         "*/5 * * * *" => {
             record(&ctx, "audit_calendars", |watermark| {

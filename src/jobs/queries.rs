@@ -76,7 +76,7 @@ pub fn expire(now: i64) -> [Statement; 4] {
 
 /// Calendars by name, after one.
 #[must_use]
-pub fn calendars_after(name: &str, limit: u32) -> Statement {
+pub fn calendars_after(name: &str, limit: u32, now: i64) -> Statement {
     let (kind, id) = name.split_once(':').unwrap_or_default();
     // Of a kind that comes after the one named, every id; of one that comes before, none.
     let of = |table: &str, prefix: &str, used: &str| {
@@ -87,46 +87,68 @@ pub fn calendars_after(name: &str, limit: u32) -> Statement {
     };
     let counted = "(capacity IS NOT NULL OR EXISTS (
         SELECT 1 FROM line_claim WHERE calendar = 'store:' || store.id))";
+    // A class in which nobody ever had a seat has nothing to compare, nor has one that is over.
+    let visited = "end_at > ?4 - 86400000 AND (
+        EXISTS (SELECT 1 FROM order_line WHERE session_id = session.id)
+        OR EXISTS (SELECT 1 FROM waitlist WHERE session_id = session.id))";
     let sql = format!(
         "SELECT json_group_array(name) AS json FROM (
-            SELECT name FROM ({} UNION ALL {} UNION ALL {}) ORDER BY name LIMIT ?3)",
+            SELECT name FROM ({} UNION ALL {} UNION ALL {} UNION ALL {}) ORDER BY name LIMIT ?3)",
         of("resource", "room", "true"),
+        of("session", "session", visited),
         of("store", "store", counted),
         of("technician", "technician", "true")
     );
-    Statement::new(sql, vec![kind.into(), id.into(), limit.into()])
+    Statement::new(sql, vec![kind.into(), id.into(), limit.into(), now.into()])
 }
 
 /// What stands on a calendar: live claims of lines, and blocks, whose time touches an interval.
 #[must_use]
 pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
     let technician_id = calendar.strip_prefix("technician:").unwrap_or_default();
+    let session_id = calendar.strip_prefix("session:").unwrap_or_default();
     sql!(
         "SELECT json_group_array(json_object('id', id, 'claim_id', claim_id, 'order_id', order_id,
             'store_id', store_id, 'start_at', start_at, 'end_at', end_at, 'block_start', block_start,
-            'block_end', block_end, 'changed_at', changed_at, 'quantity', quantity)) AS json
+            'block_end', block_end, 'changed_at', changed_at, 'quantity', quantity, 'kind', kind)) AS json
          FROM (
             SELECT l.id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
-                l.block_end, o.updated_at AS changed_at, 1 AS quantity
+                l.block_end, o.updated_at AS changed_at, 1 AS quantity, 'appointment' AS kind
             FROM order_line l JOIN orders o ON o.id = l.order_id
-            WHERE l.technician_id = ?1 AND l.status = 'live' AND o.status <> 'pending_payment'
+            WHERE l.technician_id = ?1 AND l.session_id IS NULL AND l.status = 'live'
+                AND o.status <> 'pending_payment'
                 AND l.start_at > ?2 - 86400000 AND l.start_at < ?3 + 86400000
                 AND l.block_end > ?2 AND l.block_start < ?3
             UNION ALL
+            SELECT l.id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
+                l.block_end, o.updated_at, l.seats, 'appointment'
+            FROM order_line l JOIN orders o ON o.id = l.order_id
+            WHERE l.session_id = ?5 AND l.status = 'live' AND o.status <> 'pending_payment'
+                AND l.block_end > ?2 AND l.block_start < ?3
+            UNION ALL
+            SELECT s.id, c.claim_id, NULL, c.store_id, c.start_at, c.end_at, c.block_start,
+                c.block_end, s.updated_at, c.quantity, 'appointment'
+            FROM session_claim c JOIN session s ON s.id = c.session_id
+            WHERE c.calendar = ?4 AND c.status = 'live'
+                AND c.start_at > ?2 - 86400000 AND c.start_at < ?3 + 86400000
+                AND c.block_end > ?2 AND c.block_start < ?3
+            UNION ALL
             SELECT l.line_id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
-                l.block_end, o.updated_at, l.quantity
+                l.block_end, o.updated_at, l.quantity, 'appointment'
             FROM line_claim l JOIN orders o ON o.id = l.order_id
             WHERE l.calendar = ?4 AND l.status = 'live' AND o.status <> 'pending_payment'
                 AND l.start_at > ?2 - 86400000 AND l.start_at < ?3 + 86400000
                 AND l.block_end > ?2 AND l.block_start < ?3
             UNION ALL
-            SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at, 1 FROM block
+            SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at, 1, 'block'
+            FROM block
             WHERE technician_id = ?1 AND status = 'live' AND start_at > ?2 - 86400000
                 AND start_at < ?3 AND end_at > ?2)",
         technician_id,
         from,
         until,
-        calendar
+        calendar,
+        session_id
     )
 }
 

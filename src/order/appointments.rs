@@ -60,19 +60,19 @@ pub struct Wanted {
 /// Something in a technician's day.
 #[derive(Serialize, ToSchema)]
 pub struct Item {
-    /// `appointment` or `block`.
+    /// `appointment`, `block` or `session`.
     kind: String,
-    /// The line's or the block's id.
+    /// The line's, the block's or the session's id.
     id: Id,
     /// The order, of an appointment.
     order_id: Option<Id>,
-    /// The order's status, or `blocked`.
+    /// The order's status, or `blocked`, or the session's: `scheduled`, `cancelled`.
     status: String,
     /// Whose day.
     technician_id: Id,
     /// Their name.
     technician_name: String,
-    /// The service, of an appointment.
+    /// The service, unless time is blocked.
     service_id: Option<Id>,
     /// Its name.
     service_name: Option<String>,

@@ -101,6 +101,17 @@ pub async fn cancel_session(
     cancel(ctx, id, known, Event::CancelledByStaff, &actor, reason).await.map(drop)
 }
 
+/// Gives an order up because the store cannot keep it: all comes back, whatever the scale says. One that
+/// is given up already stays as it is.
+///
+/// # Errors
+/// `order_not_changeable` when it is served already; `order_changed` when it changes meanwhile.
+pub(crate) async fn cancel_for_store(ctx: &Ctx, id: &Id, reason: &str) -> Answer<()> {
+    let known = read(ctx, id).await?;
+    let reason = Text::parse(reason).ok();
+    cancel(ctx, id, known, Event::CancelledByStaff, &Actor::System, reason).await.map(drop)
+}
+
 async fn read(ctx: &Ctx, id: &Id) -> Answer<ToCancel> {
     ctx.db()?.first(queries::to_cancel(id)).await?.ok_or_else(|| Problem::from(Code::NotFound))
 }

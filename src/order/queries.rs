@@ -36,6 +36,7 @@ pub const VIEW: &str =
         'technician_name', (SELECT name FROM technician WHERE id = l.technician_id),
         'assignment', l.assignment, 'answer_by', l.answer_by,
         'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen,
+        'class', json_array(l.session_id, l.seats),
         'resources', (SELECT json_group_array(json_object('id', r.id, 'name', r.name))
             FROM line_claim lc JOIN resource r ON lc.calendar = 'room:' || r.id
             WHERE lc.line_id = l.id AND lc.status = l.status),
@@ -199,7 +200,7 @@ pub fn give_up_lines(id: &Id) -> [Statement; 2] {
     ]
 }
 
-/// The appointments and blocks of a store over an interval, by start.
+/// The appointments, blocks and sessions of a store over an interval, by start.
 pub struct Day<'a> {
     /// The store.
     pub store_id: &'a Id,
@@ -243,7 +244,14 @@ pub fn day(day: &Day) -> Statement {
                 b.reason
             FROM block b WHERE b.store_id = ?1 AND b.start_at >= ?5 AND b.start_at < ?6
                 AND b.status = 'live' AND (?2 IS NULL OR b.technician_id = ?2) AND ?3 IS NULL
-                AND (?4 IS NULL OR ?4 = 'blocked'))
+                AND (?4 IS NULL OR ?4 = 'blocked')
+            UNION ALL
+            SELECT 'session', s.id, NULL, s.status, s.technician_id, s.service_id, s.start_at, s.end_at,
+                '', '', ''
+            FROM session s WHERE s.store_id = ?1 AND s.start_at >= ?5 AND s.start_at < ?6
+                AND (?2 IS NULL OR s.technician_id = ?2) AND (?3 IS NULL OR s.service_id = ?3)
+                AND CASE ?4 WHEN 'confirmed' THEN s.status = 'scheduled'
+                    WHEN 'cancelled' THEN s.status = 'cancelled' ELSE ?4 IS NULL END)
          WHERE (start_at, id) > (CAST(?7 AS INTEGER), ?8)
          ORDER BY start_at, id LIMIT ?9",
         day.store_id,

@@ -182,6 +182,10 @@ pub struct Line {
     price_fen: i64,
     /// Rooms and equipment taken with it.
     resources: Vec<Resource>,
+    /// The session of a class in which it is.
+    session_id: Option<Id>,
+    /// Seats in it; 1 for an appointment.
+    seats: u16,
     /// How far it has come.
     visit: LineVisit,
 }
@@ -327,6 +331,8 @@ struct LineRow {
     end_at: i64,
     price_fen: i64,
     resources: Vec<Resource>,
+    /// The session, when it is seats in one; and how many.
+    class: (Option<Id>, u16),
     visit: LineVisitRow,
 }
 
@@ -383,6 +389,8 @@ impl Row {
             end_at: At::new(zone, line.end_at),
             price_fen: line.price_fen,
             resources: line.resources,
+            session_id: line.class.0,
+            seats: line.class.1,
             visit: line.visit.into_view(zone),
         });
         let pending = self.status == "pending_payment";
@@ -478,6 +486,8 @@ impl Order {
                 end_at: At::new(zone, line.end_at),
                 price_fen: order.total_fen,
                 resources,
+                session_id: None,
+                seats: 1,
                 visit: LineVisit::default(),
             }],
             start_at: line.start_at,
@@ -588,6 +598,8 @@ impl Order {
             end_at: At::new(zone, proposal.end_at),
             price_fen: proposal.total_fen,
             resources: proposal.resources.clone(),
+            session_id: None,
+            seats: 1,
             visit: LineVisit::default(),
         }];
         self.moves_left = proposal.max_moves;
@@ -620,6 +632,14 @@ impl Order {
         self.changeable_until = changeable_until(zone, to.start_at, self.notice_minutes);
         self.cancellation = cancellation(zone, to.start_at, &self.tiers);
         self.version += 1;
+    }
+
+    /// The order whose line is seats in a session.
+    pub fn seated(&mut self, session_id: &Id, seats: u16) {
+        for line in &mut self.lines {
+            line.session_id = Some(session_id.clone());
+            line.seats = seats;
+        }
     }
 
     /// The order after it was cancelled, with so much of what was paid on its way back.

@@ -149,11 +149,16 @@ async fn perform(ctx: &Ctx, id: &Id, message: Message) -> Answer<Option<Vec<Stat
         }
         Message::Release { calendar, claim_id } => {
             let reply = ctx.calendars().call(&calendar, &Release { claim_id }).await?;
+            crate::waitlist::offer::freed(ctx, &calendar, &reply.days).await;
             write_days(&calendar, &reply.days)?
         }
         Message::SyncCalendar { calendar } => {
             crate::catalog::windows::sync(ctx, &calendar).await?;
+            crate::waitlist::offer::freed(ctx, &calendar, &[]).await;
             Vec::new()
+        }
+        Message::CancelSession { session_id } => {
+            crate::session::cancel::give_up_bookings(ctx, &session_id).await?
         }
         Message::Refund { refund_id, known } => {
             refund::carry_on(ctx, refund_id.as_str(), known, &[queries::done(id)]).await?;
@@ -181,8 +186,8 @@ fn write_days(
     if days.is_empty() { Ok(Vec::new()) } else { Ok(vec![calendars::write_days(calendar, days)?]) }
 }
 
-/// Confirms the claims of an order (and whether it was paid for) or, without one, of a block; answers what
-/// must be written to D1. An order stands on all of its claims or on none: when one is lost, it is given up
+/// Confirms the claims of an order (and whether it was paid for) or, without one, of a block or a session;
+/// answers what must be written to D1. An order stands on all of its claims or on none: when one is lost, it is given up
 /// with the others.
 ///
 /// # Errors
@@ -206,13 +211,20 @@ pub async fn confirm(
                 let row = Row::new(ctx, release)?;
                 statements.push(row.insert_unless_standing(ctx, order_id, &claim_id)?);
             }
-            (Confirmation::Confirmed, None) => {}
+            (Confirmation::Confirmed, None) => {
+                let release = Message::Release { calendar, claim_id: claim_id.clone() };
+                let row = Row::new(ctx, release)?;
+                statements.push(row.insert_unless_kept(ctx, &claim_id)?);
+            }
             // Given back or lost: what stands on it, stands no more. After a cancellation nothing does.
             (_, Some((order_id, _))) => {
                 statements.extend(lost(ctx, order_id, &claim_id).await?);
                 return Ok(statements);
             }
-            (_, None) => statements.push(queries::remove_lost_block(&claim_id)),
+            (_, None) => {
+                statements.push(queries::remove_lost_block(&claim_id));
+                statements.extend(crate::session::cancel::lost(ctx, &claim_id).await?);
+            }
         }
     }
     if let Some((order_id, true)) = order {

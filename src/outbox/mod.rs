@@ -31,7 +31,7 @@ pub enum Message {
     Confirm {
         /// All of them.
         claims: Vec<Claimed>,
-        /// The order, unless it is a block.
+        /// The order, unless it is a block or a session.
         order_id: Option<Id>,
         /// Whether the order was paid for: then it is confirmed with its claims.
         #[serde(default)]
@@ -64,6 +64,11 @@ pub enum Message {
     SyncCalendar {
         /// Its name.
         calendar: String,
+    },
+    /// Give up every booking of a session that was cancelled, some at a time.
+    CancelSession {
+        /// Which.
+        session_id: Id,
     },
     /// Ask the provider for a refund that is decided.
     Refund {
@@ -176,6 +181,15 @@ impl Row {
     ) -> Answer<Statement> {
         let payload = serde_json::to_string(&self.message).map_err(Problem::internal)?;
         Ok(queries::insert_unless_standing(&self.id, &payload, ctx.now, order_id, claim_id))
+    }
+
+    /// The statement that writes it, due at once, unless a session or a block stands on the claim.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn insert_unless_kept(&self, ctx: &Ctx, claim_id: &str) -> Answer<Statement> {
+        let payload = serde_json::to_string(&self.message).map_err(Problem::internal)?;
+        Ok(queries::insert_unless_kept(&self.id, &payload, ctx.now, claim_id))
     }
 }
 

@@ -129,3 +129,18 @@ pub fn confirm_paid(order_id: &Id, event_id: &Id, now: i64) -> [Statement; 2] {
 pub fn remove_lost_block(id: &str) -> Statement {
     sql!("UPDATE block SET status = 'removed' WHERE id = ?1", id)
 }
+
+/// Writes a row that is due at once, unless a session or a block stands on the claim.
+#[must_use]
+pub fn insert_unless_kept(id: &Id, payload: &str, now: i64, claim_id: &str) -> Statement {
+    sql!(
+        "INSERT INTO outbox (id, topic, payload, due_at, created_at)
+         SELECT ?1, ?2 ->> 'topic', ?2, ?3, ?3
+         WHERE NOT EXISTS (SELECT 1 FROM claim WHERE claim_id = ?4 AND status = 'live')
+            AND NOT EXISTS (SELECT 1 FROM block WHERE id = ?4 AND status = 'live')",
+        id,
+        payload,
+        now,
+        claim_id
+    )
+}

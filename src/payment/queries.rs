@@ -46,7 +46,10 @@ const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'provider',
     'status', p.status, 'amount_fen', p.amount_fen, 'transaction_id', p.transaction_id,
     'payer_and_description', json_array(p.payer, p.description), 'expires_at', p.expires_at,
     'checks', p.checks, 'order_status', o.status, 'order_version', o.version,
-    'hold_expires_at', o.hold_expires_at, 'start_at', o.start_at,
+    'hold_expires_at', o.hold_expires_at,
+    -- A session that was given up is over, whenever it would have begun.
+    'start_at', CASE WHEN EXISTS (SELECT 1 FROM order_line l JOIN session s ON s.id = l.session_id
+        WHERE l.order_id = o.id AND s.status = 'cancelled') THEN 0 ELSE o.start_at END,
     'paid_by_another', json(CASE WHEN EXISTS (SELECT 1 FROM payment other
         WHERE other.order_id = p.order_id AND other.id <> p.id AND other.status = 'paid')
         THEN 'true' ELSE 'false' END),

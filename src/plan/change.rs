@@ -132,7 +132,7 @@ async fn cancelled_before(ctx: &Ctx, id: &Id, session_id: Option<&Id>) -> Answer
     if session_id.is_some_and(|id| plan.has(id)) {
         Ok(Json(PlanAnswer { plan }))
     } else {
-        Err(Problem::from(Code::UnknownSession).at("session_id"))
+        Err(Problem::from(Code::UnknownPlanSession).at("session_id"))
     }
 }
 
@@ -238,7 +238,7 @@ pub(crate) async fn reschedule(
         return Ok(answer);
     }
     let Some((session_id, start_at, _)) = named else {
-        return Err(Problem::from(Code::UnknownSession).at("session_id"));
+        return Err(Problem::from(Code::UnknownPlanSession).at("session_id"));
     };
     let offer = rows.one::<Row>(1)?.into_offer()?;
     require_plan(&offer)?;
@@ -303,7 +303,7 @@ fn moves(
 /// sessions have already.
 fn draft<'a>(ctx: &Ctx, offer: &'a Offer, op: &str, moves: &[Move]) -> Answer<Draft<'a>> {
     if moves.is_empty() {
-        return Err(Problem::from(Code::UnknownSession).at("session_id"));
+        return Err(Problem::from(Code::UnknownPlanSession).at("session_id"));
     }
     let mut takings: BTreeMap<String, Vec<(usize, ClaimSpec)>> = BTreeMap::new();
     for (index, one) in moves.iter().enumerate() {

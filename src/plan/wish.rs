@@ -149,7 +149,7 @@ impl NewPlan {
             found.sessions.retain(|session| session.start != start);
             if found.sessions.len() == before {
                 let field = format!("leave_out[{index}]");
-                return Err(Problem::from(Code::UnknownSession).at(field));
+                return Err(Problem::from(Code::UnknownPlanSession).at(field));
             }
         }
         if found.sessions.is_empty() {

@@ -165,10 +165,13 @@ impl Reader {
                 .collect(),
             told: stack.d1("SELECT 'technician:' || id AS calendar, capacity FROM technician
                 UNION ALL SELECT 'room:' || id, capacity FROM resource
+                UNION ALL SELECT 'session:' || id, capacity FROM session
                 UNION ALL SELECT 'store:' || id, capacity FROM store WHERE capacity IS NOT NULL"),
             orders: stack.d1("SELECT * FROM orders"),
             lines: stack.d1("SELECT * FROM order_line"),
-            besides: stack.d1("SELECT * FROM line_claim"),
+            besides: stack.d1("SELECT claim_id, calendar, start_at, end_at, block_start, block_end,
+                quantity, status FROM line_claim UNION ALL SELECT claim_id, calendar, start_at, end_at,
+                block_start, block_end, quantity, status FROM session_claim"),
             blocks: stack.d1("SELECT * FROM block"),
             events: stack.d1("SELECT order_id, kind, actor_kind FROM order_event ORDER BY id"),
             answers: stack.d1("SELECT * FROM idempotency"),
@@ -254,10 +257,13 @@ impl Reader {
             // While a treatment works by itself its technician has two claims, each of a part of it.
             times[0] = times[0].max(times[2]);
             times[1] = times[1].min(times[3]);
-            let calendar = row["calendar"].as_str().map_or_else(
-                || format!("technician:{}", text(row, "technician_id")),
-                str::to_owned,
-            );
+            // Seats in a session are taken there, and the technician's time by the session.
+            let calendar = match (row["calendar"].as_str(), row["session_id"].as_str()) {
+                (Some(calendar), _) => calendar.to_owned(),
+                (None, Some(session)) => format!("session:{session}"),
+                (None, None) => format!("technician:{}", text(row, "technician_id")),
+            };
+            let quantity = row["seats"].as_i64().or_else(|| row["quantity"].as_i64()).unwrap_or(1);
             match claims.get(id.as_str()) {
                 None => off.push(format!("{name}: no claim {id}")),
                 Some(claim) if claim.state != "confirmed" => {
@@ -268,6 +274,9 @@ impl Reader {
                 }
                 Some(claim) if claim.calendar != calendar => {
                     off.push(format!("{name}: its claim is in {}", claim.calendar));
+                }
+                Some(claim) if what == "line" && claim.quantity != quantity => {
+                    off.push(format!("{name}: {quantity} units, its claim {}", claim.quantity));
                 }
                 Some(claim) if (claim.kind == "block") != (what == "block") => {
                     off.push(format!("{name}: its claim is for {}", claim.kind));
@@ -363,6 +372,10 @@ impl Reader {
             let key = text(row, "key");
             let answer: Value = serde_json::from_str(&text(row, "response")).unwrap_or_default();
             let id = |told: &Value| told["id"].as_str().unwrap_or_default().to_owned();
+            // Classes are no orders.
+            if answer["sessions"][0]["capacity"].is_number() {
+                continue;
+            }
             // A plan just made, or sessions of one just moved.
             let sessions = answer["plan"]["sessions"].as_array().or(answer["sessions"].as_array());
             let (known, told) = match (sessions, &answer["order"]) {
@@ -584,6 +597,8 @@ mod tests {
             ("its claim is in technician:u", |world| {
                 world.claims[1].calendar = "technician:u".into();
             }),
+            ("2 units, its claim 1", |world| world.lines[0]["seats"] = 2.into()),
+            ("its claim is in technician:t", |world| world.lines[0]["session_id"] = "s".into()),
             ("its claim is for block", |world| world.claims[1].kind = "block".into()),
             ("nothing stands on it", |world| world.claims[0].state = "confirmed".into()),
             ("nothing stands on it", |world| {

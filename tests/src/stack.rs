@@ -356,6 +356,7 @@ fn variables(port: u16, sandbox_port: u16, others: &[(&str, &str)]) -> Vec<(Stri
         ("TOKEN_KEYS", format!("test:{}{}A", secret(), &secret()[..10])),
         ("PUBLIC_URL", format!("http://127.0.0.1:{port}")),
         ("HOLD_MINUTES", "15".into()),
+        ("WAITLIST_OFFER_MINUTES", "15".into()),
         ("WECHAT_BASE_URL", sandbox.clone()),
         ("WECHAT_APPID", "wx0000000000000001".into()),
         ("WECHAT_SECRET", secret()),

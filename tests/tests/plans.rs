@@ -203,7 +203,7 @@ async fn bad_input_is_refused_and_changes_nothing() {
         (json!({"starts": ["tomorrow"]}), "invalid_instant", "starts[0]"),
         (json!({"rhythm": "monthly"}), "unknown_value", "rhythm"),
         (json!({"until": date(0)}), "no_sessions", "until"),
-        (json!({"leave_out": [at(2, "12:00")]}), "unknown_session", "leave_out[0]"),
+        (json!({"leave_out": [at(2, "12:00")]}), "unknown_plan_session", "leave_out[0]"),
         (json!({"times": 1, "leave_out": [at(1, "12:00")]}), "no_sessions", "leave_out"),
         (json!({"technician_id": unskilled}), "technician_not_offered", "technician_id"),
         (json!({"technician_id": none}), "technician_not_offered", "technician_id"),
@@ -388,7 +388,7 @@ async fn one_session_the_rest_or_all_are_moved_and_cancelled() {
     }
     act(&owner, &plan, "cancel", json!({"which": "rest"})).await.refused(422, "missing_field");
     let body = json!({"which": "one", "session_id": plan});
-    act(&owner, &plan, "cancel", body).await.refused(422, "unknown_session");
+    act(&owner, &plan, "cancel", body).await.refused(422, "unknown_plan_session");
     let ended = act(&owner, &plan, "cancel", json!({"which": "all"})).await.expect(200);
     assert_eq!(
         (&ended.body["plan"]["status"], &ended.body["plan"]["cancelled"]),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 use zhundian_tests::notices::{self, Notice, Wanted};
+use zhundian_tests::visit::at;
 use zhundian_tests::world::{date, some_phone, today};
 use zhundian_tests::{Api, Hours, Reply, Shop, Stack, eventually, forge, now_ms};
 
@@ -210,13 +211,15 @@ struct Scene {
     near: Vec<String>,
     /// Orders whose appointment has begun.
     absent: Vec<String>,
+    /// Sessions made with A's second technician.
+    classes: usize,
 }
 
 impl Scene {
     async fn new() -> Self {
         let stack = Stack::start().await;
         let owner = stack.owner().await;
-        let modes = json!({"modes": ["direct", "assigned", "express"]});
+        let modes = json!({"modes": ["direct", "assigned", "express", "group"]});
         let (a, b) =
             (stack.shop_with(2, Hours::Always, modes).await, stack.shop(1, Hours::Always).await);
         let path = format!("/api/v1/admin/stores/{}", a.store);
@@ -276,6 +279,7 @@ impl Scene {
             short,
             near,
             absent: Vec::new(),
+            classes: 0,
         }
     }
 
@@ -293,6 +297,49 @@ impl Scene {
         let wish = self.plan_wish().await;
         let plan = self.owner.post("/api/v1/staff/plans", wish).idempotent().await.expect(201);
         (plan.text("/plan/id").to_owned(), plan.text("/plan/sessions/0/id").to_owned())
+    }
+
+    /// A session that nobody has made yet.
+    fn class(&mut self, capacity: u32) -> Value {
+        self.classes += 1;
+        let days = i64::try_from(self.classes / 20).expect("few");
+        let start = at(10 + days, &format!("{:02}:00", self.classes % 20));
+        json!({"store_id": self.a.store, "service_id": self.a.service,
+            "technician_id": self.a.technicians[1], "capacity": capacity, "starts": [start]})
+    }
+
+    /// A new session with so many seats.
+    async fn new_class(&mut self, capacity: u32) -> String {
+        let body = self.class(capacity);
+        let made = self.owner.post("/api/v1/admin/sessions", body).idempotent().await.expect(201);
+        made.text("/sessions/0/id").to_owned()
+    }
+
+    /// A new order of the first member's for a seat in a new session: the path of its change, and the
+    /// change to another new session.
+    async fn seat(&mut self) -> (String, Value) {
+        let (from, to) = (self.new_class(5).await, self.new_class(5).await);
+        let body = json!({"seats": 1, "payment": "at_store"});
+        let path = format!("/api/v1/sessions/{from}/bookings");
+        let booked = self.member.post(path, body).idempotent().await.expect(201);
+        let line = booked.text("/order/lines/0/id");
+        let body = json!({"line_id": line, "session_id": to});
+        (format!("orders/{}/session", booked.text("/order/id")), body)
+    }
+
+    /// A session whose only seat is taken.
+    async fn full_class(&mut self) -> String {
+        let class = self.new_class(1).await;
+        let path = format!("/api/v1/staff/sessions/{class}/bookings");
+        self.owner.post(path, json!({"seats": 1})).idempotent().await.check(201);
+        class
+    }
+
+    /// A new place on a waitlist, of the first member's.
+    async fn wait(&mut self) -> String {
+        let path = format!("/api/v1/sessions/{}/waitlist", self.full_class().await);
+        let entry = self.member.post(path, json!({"seats": 1})).await.expect(201);
+        format!("/api/v1/waitlist/{}", entry.text("/id"))
     }
 
     /// Rows that no client makes: what was given up, and what a bill says differently.
@@ -523,6 +570,54 @@ impl Scene {
                 let path = format!("/api/v1/orders/{}/proposal/{what}", self.proposed().await);
                 ask(Member, path).with(json!({}))
             }
+            // Classes and waitlists.
+            "sessions" => {
+                ask(Nobody, format!("/api/v1/sessions?store_id={store}&from={}&days=1", today()))
+            }
+            "session" => ask(Nobody, format!("/api/v1/sessions/{}", self.new_class(5).await)),
+            "book_seats" => {
+                let path = format!("/api/v1/sessions/{}/bookings", self.new_class(5).await);
+                ask(Nobody, path).with(json!({"seats": 1, "payment": "at_store"}))
+            }
+            "staff_book_seats" => {
+                let path = format!("/api/v1/staff/sessions/{}/bookings", self.new_class(5).await);
+                ask(StoreA, path).with(json!({"seats": 1, "contact_name": "客人"}))
+            }
+            "change_session" => {
+                let (path, body) = self.seat().await;
+                ask(Member, format!("/api/v1/{path}")).with(body)
+            }
+            "staff_change_session" => {
+                let (path, body) = self.seat().await;
+                ask(StoreA, format!("/api/v1/staff/{path}")).with(body)
+            }
+            "staff_sessions" => {
+                let from = date(10);
+                let path = format!("/api/v1/staff/sessions?store_id={store}&from={from}&days=31");
+                ask(OwnInA, path)
+            }
+            "create_sessions" => ask(StoreA, "/api/v1/admin/sessions").with(self.class(5)),
+            "resize_session" => {
+                let path = format!("/api/v1/admin/sessions/{}", self.new_class(5).await);
+                ask(StoreA, path).with(json!({"capacity": 6, "version": 1}))
+            }
+            "cancel_session" => {
+                let path = format!("/api/v1/admin/sessions/{}/cancel", self.new_class(5).await);
+                ask(StoreA, path).with(json!({"version": 1}))
+            }
+            "join_session_waitlist" => {
+                let path = format!("/api/v1/sessions/{}/waitlist", self.full_class().await);
+                ask(Nobody, path).with(json!({"seats": 1}))
+            }
+            "join_waitlist" => ask(Nobody, "/api/v1/waitlist").with(json!({
+                "store_id": store, "service_id": service, "technician_id": technician,
+                "from": at(2, "00:00"), "until": at(2, "00:00"),
+            })),
+            "waitlist" => ask(Mine, "/api/v1/waitlist"),
+            "leave_waitlist" => ask(Member, format!("{}/leave", self.wait().await)),
+            "accept_offer" => ask(Member, format!("{}/bookings", self.wait().await))
+                .with(json!({"payment": "at_store"})),
+            "staff_waitlist" => ask(StoreA, format!("/api/v1/staff/waitlist?store_id={store}")),
 
             // The vendors.
             "wechat_pay_notice" => {

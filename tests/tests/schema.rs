@@ -84,10 +84,12 @@ struct Facts {
     block: String,
     time_off: String,
     starts: Vec<String>,
+    sessions: Vec<String>,
 }
 
 async fn facts(stack: &Stack, member: &Api) -> Facts {
-    let shop = stack.shop(2, Hours::Always).await;
+    let group = json!({"modes": ["direct", "group"]});
+    let shop = stack.shop_with(2, Hours::Always, group).await;
     let spare = stack.shop(1, Hours::Always).await;
     let owner = stack.owner().await;
     let tomorrow = date(1);
@@ -112,6 +114,10 @@ async fn facts(stack: &Stack, member: &Api) -> Facts {
     let body = json!({"start_at": start_at, "end_at": end_at, "reason": "年假"});
     let path = format!("/api/v1/admin/technicians/{technician}/windows/times-off");
     let time_off = owner.post(path, body).await.expect(201);
+    let body = json!({"store_id": shop.store, "service_id": shop.service, "technician_id": shop.technicians[1],
+        "capacity": 3, "starts": [format!("{}T10:00:00+08:00", date(20))], "weeks": 4});
+    let made = owner.post("/api/v1/admin/sessions", body).idempotent().await.expect(201);
+    let sessions = (0..4).map(|number| made.text(&format!("/sessions/{number}/id")).to_owned());
     let free = shop.slots(member, None, &date(2), 1).await;
     Facts {
         orders,
@@ -119,6 +125,7 @@ async fn facts(stack: &Stack, member: &Api) -> Facts {
         block: block.text("/id").to_owned(),
         time_off: time_off.text("/id").to_owned(),
         starts: free.iter().step_by(13).map(|slot| slot.start_at.clone()).collect(),
+        sessions: sessions.collect(),
         shop,
         spare,
     }
@@ -130,7 +137,7 @@ impl Facts {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         let orders = self.orders.iter().map(|order| text(&order["id"])).collect();
         let lines = self.orders.iter().map(|order| text(&order["lines"][0]["id"])).collect();
-        let dictionaries: [(&str, Vec<String>); 10] = [
+        let dictionaries: [(&str, Vec<String>); 11] = [
             ("stores", vec![self.shop.store.clone()]),
             ("services", vec![self.shop.service.clone()]),
             ("technicians", self.shop.technicians.clone()),
@@ -140,6 +147,7 @@ impl Facts {
             ("orders", orders),
             ("lines", lines),
             ("starts", self.starts.clone()),
+            ("sessions", self.sessions.clone()),
             ("dates", (0..20).step_by(3).map(date).collect()),
         ];
         let ids = [("blocks", &self.block), ("times_off", &self.time_off)];
@@ -170,6 +178,8 @@ impl Facts {
             ("body.technician_id", "technicians"),
             ("body.line_id", "lines"),
             ("body.start_at", "starts"),
+            ("body.starts[*]", "starts"),
+            ("body.session_id", "sessions"),
             ("body.version", "versions"),
             ("body.time_zone", "time_zones"),
             ("body.stores[*]", "stores"),
@@ -184,6 +194,7 @@ impl Facts {
             ("^/api/v1/(staff/)?orders/", "orders"),
             ("^/api/v1/staff/appointments/", "lines"),
             ("^/api/v1/staff/blocks/", "blocks"),
+            ("^/api/v1/(admin/|staff/)?sessions/", "sessions"),
             // What comes last counts.
             ("^/api/v1/admin/stores/[^/]*/retire", "spare_stores"),
             ("^/api/v1/admin/services/[^/]*/retire", "spare_services"),
