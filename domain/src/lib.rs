@@ -9,6 +9,7 @@
 //! - [`working`]: when somebody works (weekly patterns, overrides, time off, holidays);
 //! - [`calendar`]: who has which interval of a calendar (invariants I1 and I2 are decided here);
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
+//! - [`geo`] and [`home`]: where the customer lives, how long the way is and what it costs;
 //! - [`pricing`] and [`order`]: what a booking costs and what may become of it;
 //! - [`payment`], [`cancellation`] and [`ledger`]: what evidence of a payment does, what comes back, and
 //!   the accounts that say where the money is (invariants I4 and I5).
@@ -16,6 +17,8 @@
 pub mod availability;
 pub mod calendar;
 pub mod cancellation;
+pub mod geo;
+pub mod home;
 pub mod ledger;
 pub mod order;
 pub mod payment;

@@ -26,8 +26,9 @@ use zhundian_domain::time::{Interval, Tick, date_at};
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
 use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Taken, Terms};
-use crate::booking::offer::{Offer, Row, Technician, days_around};
+use crate::booking::offer::{Known, Offer, Row, Technician, days_around};
 use crate::booking::queries::{self, Asked};
+use crate::booking::visit::{GivenAddress, VisitAddress, Where};
 use crate::calendars;
 use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
@@ -61,6 +62,8 @@ pub struct MemberBooking {
     payment: Payment,
     /// In the store when absent.
     place: Option<Place>,
+    /// One of the member's addresses, for a visit at home.
+    address_id: Option<Id>,
     note: Option<Note>,
 }
 
@@ -79,6 +82,12 @@ pub struct StaffBooking {
     contact_name: Option<Name>,
     /// The customer's phone, when they are no member.
     contact_phone: Option<Phone>,
+    /// In the store when absent.
+    place: Option<Place>,
+    /// One of the member's addresses, for a visit at home.
+    address_id: Option<Id>,
+    /// Where, for a visit at home elsewhere.
+    address: Option<GivenAddress>,
     note: Option<Note>,
 }
 
@@ -103,8 +112,17 @@ pub(crate) async fn book_as_member(
 ) -> Answer<Response> {
     limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
     let operator = Operator::new(format!("member:{}", member.id), &operation);
-    let MemberBooking { store_id, service_id, technician_id, start_at, mode, payment, place, note } =
-        operation.body;
+    let MemberBooking {
+        store_id,
+        service_id,
+        technician_id,
+        start_at,
+        mode,
+        payment,
+        place,
+        address_id,
+        note,
+    } = operation.body;
     let wish = Wish {
         store_id,
         service_id,
@@ -112,7 +130,7 @@ pub(crate) async fn book_as_member(
         start_at,
         mode,
         payment,
-        place: place.unwrap_or(Place::Store),
+        place: Where::of(place, address_id, None)?,
     };
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
     book(&ctx, Booker::Member(member), operator, wish, customer, note.unwrap_or_default()).await
@@ -140,6 +158,9 @@ pub(crate) async fn book_as_staff(
         member_id,
         contact_name,
         contact_phone,
+        place,
+        address_id,
+        address,
         note,
     } = operation.body;
     let payment = Payment::AtStore;
@@ -150,7 +171,7 @@ pub(crate) async fn book_as_staff(
         start_at,
         mode: Mode::Direct,
         payment,
-        place: Place::Store,
+        place: Where::of(place, address_id, address)?,
     };
     let customer = Customer {
         member_id,
@@ -174,7 +195,7 @@ struct Wish {
     start_at: Instant,
     mode: Mode,
     payment: Payment,
-    place: Place,
+    place: Where,
 }
 
 /// For whom.
@@ -202,12 +223,17 @@ async fn book(
         service_id: &wish.service_id,
         store_id: &wish.store_id,
         technician_id: wish.technician_id.as_ref(),
+        home: !matches!(wish.place, Where::Store),
     };
     let mut reads = vec![operator.stored(), queries::offer(&asked, from, until, true)];
     reads.extend(customer.member_id.as_ref().map(queries::contact_of_member));
     let by_staff = matches!(booker, Booker::Staff(_));
     if let Booker::Member(member) = &booker {
         reads.push(member.check());
+    }
+    let address_at = reads.len();
+    if let Where::Known(id) = &wish.place {
+        reads.push(queries::address(id, customer.member_id.as_ref()));
     }
     let rows = db.read(reads).await?;
     let actor = match booker {
@@ -217,13 +243,24 @@ async fn book(
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
-    let offer = rows.one::<Row>(1)?.into_offer()?;
+    let mut offer = rows.one::<Row>(1)?.into_offer()?;
     if customer.member_id.is_some() {
         let known: Option<Customer> = rows.first(2)?;
         let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
         (customer.name, customer.phone) = (known.name, known.phone);
     }
     check_terms(ctx, &offer, &wish, by_staff)?;
+    let address: Option<VisitAddress> = match &wish.place {
+        Where::Store => None,
+        Where::Given(given) => Some(VisitAddress::given(given, &customer.name, &customer.phone)),
+        Where::Known(_) => {
+            let known = rows.first(address_at)?;
+            Some(known.ok_or_else(|| Problem::from(Code::UnknownAddress).at("address_id"))?)
+        }
+    };
+    if let Some(address) = &address {
+        offer.visit(address.point()?, true)?;
+    }
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
@@ -250,6 +287,7 @@ async fn book(
         payment: wish.payment,
         actor: &actor,
         customer: &customer,
+        address: address.as_ref(),
         note: &note,
     };
     let commit = made.commit()?;
@@ -273,7 +311,8 @@ fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<
     if !by_staff && !direct {
         return Err(Problem::from(Code::ModeNotOffered).at("mode"));
     }
-    if wish.place == Place::Home || !offer.service.places.contains(&Place::Store) {
+    let place = if matches!(wish.place, Where::Store) { Place::Store } else { Place::Home };
+    if !offer.service.places.contains(&place) {
         return Err(Problem::from(Code::PlaceNotOffered).at("place"));
     }
     // A deposit is paid online; staff may take a booking without one.
@@ -317,11 +356,12 @@ fn needs(offer: &Offer, op: &str, start: Tick, date: NaiveDate, named: bool) -> 
     let (service, block) =
         shape.at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
     let around = days_around(block);
+    let known = Known { store_id: &offer.store.id, fresh: &[] };
     let mut order: Vec<_> = offer
         .technicians
         .iter()
         .map(|one| {
-            let free = shape.attended_starts(&one.free(around)).get(start);
+            let free = offer.starts(one, around, known).get(start);
             // Who comes first among equals differs from one operation to the next, so that many
             // customers at once do not all ask the same technician.
             (!free, one.load(date), turn(op, one.id()), one.id())
@@ -333,6 +373,7 @@ fn needs(offer: &Offer, op: &str, start: Tick, date: NaiveDate, named: bool) -> 
     let technicians = order.into_iter().map(|(.., id)| calendars::technician(id)).collect();
     let mut technician = Need::of(technicians, shape.attended(start));
     technician.tries = if named { 1 } else { free };
+    technician.homes = offer.homes();
     let mut needs = vec![technician];
     needs.extend(pool_needs(offer, start, (service, block)));
     Ok(needs)
@@ -370,6 +411,7 @@ struct Made<'a> {
     payment: Payment,
     actor: &'a order::Actor,
     customer: &'a Customer,
+    address: Option<&'a VisitAddress>,
     note: &'a Note,
 }
 
@@ -409,6 +451,7 @@ impl Made<'_> {
             contact_name: &self.customer.name,
             contact_phone: &self.customer.phone,
             note: self.note.as_str(),
+            address: self.address,
             now: ctx.now,
         };
         let line = line(offer, technician.id(), spec, date);
@@ -483,6 +526,7 @@ pub fn line<'a>(
         end_at: end.ms(),
         block_start: spec.block.start.ms(),
         block_end: spec.block.end.ms(),
+        home: spec.home.as_deref().and_then(|home| serde_json::to_string(home).ok()),
         date: date_at(offer.store.time_zone, start_at).unwrap_or(date),
     }
 }

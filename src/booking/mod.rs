@@ -8,6 +8,7 @@
 //! - [`book`]: `POST /api/v1/bookings`, and the same for staff;
 //! - [`reschedule`]: moving an appointment, by the same claim path;
 //! - [`block`]: time that staff take away;
+//! - [`visit`]: where a booking at the customer's home takes place, and what can be reached in time;
 //! - [`claim`]: what the three have in common: the operation's id, the hold, alternatives.
 //!
 //! Start at `book` in [`book`]: it is the whole saga on one page.
@@ -19,6 +20,7 @@ pub mod claim;
 pub mod offer;
 pub mod queries;
 pub mod reschedule;
+pub mod visit;
 
 use crate::auth::permission::Permission;
 use crate::http::Routes;

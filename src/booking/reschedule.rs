@@ -18,6 +18,7 @@ use crate::booking::book::{self, OrderAnswer, dates_around, line};
 use crate::booking::claim::{self, Commit, Need, Operator, Terms};
 use crate::booking::offer::{Offer, Row};
 use crate::booking::queries::{self, Asked};
+use crate::booking::visit::VisitAddress;
 use crate::calendars;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
@@ -96,6 +97,8 @@ struct ToMove {
     start_at: i64,
     /// Calendar and id of each, the line's own first in its calendar.
     claims: Vec<(String, String)>,
+    /// Where, when not in the store.
+    address: Option<VisitAddress>,
 }
 
 async fn reschedule(
@@ -150,11 +153,16 @@ async fn reschedule(
         _ => Event::MovedByStaff,
     };
     apply(known.status, event).map_err(refused)?;
-    let offer = rows.one::<Row>(2)?.into_offer()?;
+    let mut offer = rows.one::<Row>(2)?.into_offer()?;
     offer.require_open()?;
     let Some(technician) = offer.technicians.first() else {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     };
+    let technician_id = technician.id().clone();
+    if let Some(address) = &known.address {
+        offer.visit(address.point()?, false)?;
+    }
+    let technician = offer.attending(&calendars::technician(&technician_id))?;
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
     let same_technician = *technician.id() == known.technician_id;
     if same_technician && start.ms() == known.start_at {
@@ -214,7 +222,9 @@ async fn reschedule(
 fn needs(offer: &Offer, known: &ToMove, technician_id: &Id, start: Tick) -> Answer<Vec<Need>> {
     let shape = offer.shape();
     let intervals = shape.at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
-    let technician = Need::of(vec![calendars::technician(technician_id)], shape.attended(start));
+    let mut technician =
+        Need::of(vec![calendars::technician(technician_id)], shape.attended(start));
+    technician.homes = offer.homes();
     let mut needs = vec![technician];
     needs.extend(book::pool_needs(offer, start, intervals));
     for need in &mut needs {

@@ -98,23 +98,25 @@ pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
     sql!(
         "SELECT json_group_array(json_object('id', id, 'claim_id', claim_id, 'order_id', order_id,
             'store_id', store_id, 'start_at', start_at, 'end_at', end_at, 'block_start', block_start,
-            'block_end', block_end, 'changed_at', changed_at, 'quantity', quantity)) AS json
+            'block_end', block_end, 'changed_at', changed_at, 'quantity', quantity, 'home', json(home))) AS json
          FROM (
             SELECT l.id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
-                l.block_end, o.updated_at AS changed_at, 1 AS quantity
+                l.block_end, o.updated_at AS changed_at, 1 AS quantity, l.home
             FROM order_line l JOIN orders o ON o.id = l.order_id
             WHERE l.technician_id = ?1 AND l.status = 'live' AND o.status <> 'pending_payment'
                 AND l.start_at > ?2 - 86400000 AND l.start_at < ?3 + 86400000
                 AND l.block_end > ?2 AND l.block_start < ?3
             UNION ALL
             SELECT l.line_id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
-                l.block_end, o.updated_at, l.quantity
+                l.block_end, o.updated_at, l.quantity,
+                CASE WHEN ?1 <> '' THEN (SELECT home FROM order_line WHERE id = l.line_id) END
             FROM line_claim l JOIN orders o ON o.id = l.order_id
             WHERE l.calendar = ?4 AND l.status = 'live' AND o.status <> 'pending_payment'
                 AND l.start_at > ?2 - 86400000 AND l.start_at < ?3 + 86400000
                 AND l.block_end > ?2 AND l.block_start < ?3
             UNION ALL
-            SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at, 1 FROM block
+            SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at, 1, NULL
+            FROM block
             WHERE technician_id = ?1 AND status = 'live' AND start_at > ?2 - 86400000
                 AND start_at < ?3 AND end_at > ?2)",
         technician_id,
@@ -144,7 +146,8 @@ pub fn pending_claims(calendar: &str) -> Statement {
 #[must_use]
 pub fn projection(calendar: &str, from: i64, until: i64) -> Statement {
     sql!(
-        "SELECT json_group_array(json_array(d.store_id, d.day, d.free, d.version)) AS json
+        "SELECT json_group_array(json_array(d.store_id, d.day, d.free, d.version,
+            coalesce(d.room, d.free), coalesce(d.working, d.room, d.free))) AS json
          FROM store s JOIN calendar_day d
             ON d.store_id = s.id AND d.calendar = ?1 AND d.day >= ?2 AND d.day < ?3",
         calendar,

@@ -7,6 +7,7 @@ use zhundian_domain::time::dates_interval;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
+use crate::booking::visit::VisitAddress;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Query;
 use crate::http::fields::{At, Date, Id, Int, Text};
@@ -80,6 +81,8 @@ pub struct Item {
     phone: String,
     /// The customer's wish, or why the time is blocked.
     note: String,
+    /// Where the technician comes to, of a visit at home.
+    address: Option<VisitAddress>,
     #[serde(skip)]
     key: (i64, Id),
 }
@@ -99,6 +102,7 @@ struct Row {
     customer: String,
     phone: String,
     note: String,
+    address: Option<VisitAddress>,
 }
 
 impl Row {
@@ -118,6 +122,7 @@ impl Row {
             customer: self.customer,
             phone: self.phone,
             note: self.note,
+            address: self.address,
         }
     }
 }

@@ -8,6 +8,7 @@ use zhundian_domain::pricing::{Part, remaining_fen};
 
 use crate::booking::offer::Offer;
 use crate::booking::queries as booking;
+use crate::booking::visit::VisitAddress;
 use crate::http::fields::{At, Id};
 
 /// An order.
@@ -52,6 +53,8 @@ pub struct Order {
     contact_phone: String,
     /// What the customer wishes.
     note: String,
+    /// Where the technician comes to; null for a visit in the store.
+    address: Option<VisitAddress>,
     /// Until when the member may cancel or move it.
     changeable_until: At,
     /// Grows with every change.
@@ -80,7 +83,7 @@ pub struct CancellationDeadline {
 /// A part of a price.
 #[derive(Serialize, ToSchema)]
 pub struct PricePart {
-    /// `service`, `level`.
+    /// `service`, `level`, `travel`.
     kind: String,
     /// Signed fen.
     fen: i64,
@@ -153,6 +156,7 @@ struct ContactRow {
     name: String,
     phone: String,
     note: String,
+    address: Option<VisitAddress>,
 }
 
 #[derive(Deserialize)]
@@ -254,6 +258,7 @@ impl Row {
             contact_name: contact.name,
             contact_phone: contact.phone,
             note: contact.note,
+            address: contact.address,
             changeable_until: changeable_until(zone, self.start_at, self.change_notice_minutes),
             version: self.version,
             created_at: At::new(zone, self.created_at),
@@ -299,6 +304,7 @@ impl Order {
             contact_name: order.contact_name.into(),
             contact_phone: order.contact_phone.into(),
             note: order.note.into(),
+            address: order.address.cloned(),
             changeable_until: changeable_until(zone, line.start_at, order.change_notice_minutes),
             version: 1,
             created_at: At::new(zone, order.now),
