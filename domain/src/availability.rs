@@ -3,10 +3,9 @@
 //! Invariant I7: what is offered here, [`crate::calendar::Calendar::hold`] accepts if nothing changed
 //! between, and the booking path checks its start with the same [`Offer`].
 
-use chrono_tz::Tz;
-
 use crate::time::{Bits, DAY_MS, Interval, TICK_MINUTES, Tick, ticks_of_minutes};
 use crate::working::{Week, open_ticks};
+use crate::zone::Zone;
 use chrono::NaiveDate;
 
 /// The longest service, in minutes.
@@ -124,7 +123,7 @@ fn length(ticks: i64) -> usize {
 #[derive(Clone, Copy, Debug)]
 pub struct Opening<'a> {
     /// The zone of the store's clock.
-    pub zone: Tz,
+    pub zone: Zone,
     /// Opening hours, Monday first.
     pub hours: &'a Week,
     /// Dates on which it is closed.

@@ -5,7 +5,8 @@
 //! host and in the Worker (invariant I9).
 //!
 //! Where to start:
-//! - [`time`]: the 5-minute grid, days as bits, and the one place where local time becomes instants;
+//! - [`time`]: the 5-minute grid, days as bits, and the one place where local time becomes instants, by
+//!   the store's [`zone`];
 //! - [`working`]: when somebody works (weekly patterns, overrides, time off, holidays);
 //! - [`calendar`]: who has which interval of a calendar (invariants I1 and I2 are decided here);
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
@@ -14,14 +15,17 @@
 //! - [`payment`], [`cancellation`] and [`ledger`]: what evidence of a payment does, what comes back, and
 //!   the accounts that say where the money is (invariants I4 and I5).
 
+pub mod assignment;
 pub mod availability;
 pub mod calendar;
 pub mod cancellation;
 pub mod geo;
 pub mod home;
+pub mod intake;
 pub mod ledger;
 pub mod order;
 pub mod payment;
 pub mod pricing;
 pub mod time;
 pub mod working;
+pub mod zone;

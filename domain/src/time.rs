@@ -2,15 +2,16 @@
 //!
 //! A day of bits is a **UTC** day. A local day of a zone with daylight saving has 276 or 300 ticks,
 //! a UTC day always has 288; the store's local day is a range of ticks laid over them, found by the
-//! time zone library and never by adding hours.
+//! zone's table ([`crate::zone`]) and never by adding hours.
 
 use std::fmt;
 use std::ops::Range;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone, Timelike};
-use chrono_tz::Tz;
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::zone::Zone;
 
 /// Minutes in a tick.
 pub const TICK_MINUTES: i64 = 5;
@@ -504,20 +505,27 @@ pub struct Wall {
     pub offset_seconds: i32,
 }
 
+/// The clock face of `zone` at `ms`, and what it is ahead of UTC in minutes.
+fn clock(zone: Zone, ms: i64) -> Option<(NaiveDateTime, i64)> {
+    let ahead = zone.offset_minutes(ms);
+    let face = DateTime::from_timestamp_millis(ms.checked_add(ahead * 60_000)?)?;
+    Some((face.naive_utc(), ahead))
+}
+
 /// What the clock of `zone` shows at `ms`; `None` only beyond the calendar's ends.
 #[must_use]
-pub fn wall_at(zone: Tz, ms: i64) -> Option<Wall> {
-    let at = zone.timestamp_millis_opt(ms).single()?;
+pub fn wall_at(zone: Zone, ms: i64) -> Option<Wall> {
+    let (at, ahead) = clock(zone, ms)?;
     Some(Wall {
-        date: at.date_naive(),
+        date: at.date(),
         minute: u16::try_from(at.hour() * 60 + at.minute()).ok()?,
-        offset_seconds: at.offset().fix().local_minus_utc(),
+        offset_seconds: i32::try_from(ahead * 60).ok()?,
     })
 }
 
 /// The store's business date at an instant.
 #[must_use]
-pub fn date_at(zone: Tz, ms: i64) -> Option<NaiveDate> {
+pub fn date_at(zone: Zone, ms: i64) -> Option<NaiveDate> {
     wall_at(zone, ms).map(|wall| wall.date)
 }
 
@@ -534,19 +542,18 @@ pub enum LocalInstant {
 
 /// The instant at which the clock of `zone` shows `local`.
 #[must_use]
-pub fn local_instant(zone: Tz, local: NaiveDateTime) -> LocalInstant {
-    match zone.from_local_datetime(&local) {
-        chrono::LocalResult::Single(at) => LocalInstant::Once(at.timestamp_millis()),
-        chrono::LocalResult::Ambiguous(first, second) => {
-            LocalInstant::Twice(first.timestamp_millis(), second.timestamp_millis())
-        }
-        chrono::LocalResult::None => LocalInstant::Skipped,
+pub fn local_instant(zone: Zone, local: NaiveDateTime) -> LocalInstant {
+    let mut instants = zone.instants(local);
+    match (instants.next(), instants.next()) {
+        (Some(only), None) => LocalInstant::Once(only),
+        (Some(first), Some(second)) => LocalInstant::Twice(first, second),
+        (None, _) => LocalInstant::Skipped,
     }
 }
 
 /// The first tick of a local date: midnight, or the first tick after it where the clock skips midnight.
 #[must_use]
-pub fn date_start(zone: Tz, date: NaiveDate) -> Option<Tick> {
+pub fn date_start(zone: Zone, date: NaiveDate) -> Option<Tick> {
     let midnight = date.and_hms_opt(0, 0, 0)?;
     match local_instant(zone, midnight) {
         LocalInstant::Once(ms) | LocalInstant::Twice(ms, _) => Some(Tick::at_or_after(ms)),
@@ -562,15 +569,14 @@ pub fn date_start(zone: Tz, date: NaiveDate) -> Option<Tick> {
 
 /// The ticks of `days` local dates from `date` on.
 #[must_use]
-pub fn dates_interval(zone: Tz, date: NaiveDate, days: u32) -> Option<Interval> {
+pub fn dates_interval(zone: Zone, date: NaiveDate, days: u32) -> Option<Interval> {
     let until = date.checked_add_days(chrono::Days::new(u64::from(days)))?;
     Interval::new(date_start(zone, date)?, date_start(zone, until)?)
 }
 
-/// Walks an interval tick by tick with what the clock shows at each, asking the library once an hour:
-/// every zone of today changes its offset on a full quarter of an hour of UTC, and an hour that holds
-/// a change is walked with a look at each tick.
-pub fn walk_wall(zone: Tz, range: Interval, mut each: impl FnMut(Tick, Wall)) {
+/// Walks an interval tick by tick with what the clock shows at each, asking the zone once an hour: an
+/// hour that holds a change of its offset is walked with a look at each tick.
+pub fn walk_wall(zone: Zone, range: Interval, mut each: impl FnMut(Tick, Wall)) {
     const STEP: i64 = 12;
     let mut from = range.start;
     while from < range.end {
@@ -580,7 +586,7 @@ pub fn walk_wall(zone: Tz, range: Interval, mut each: impl FnMut(Tick, Wall)) {
         else {
             return;
         };
-        let steady = first.offset_seconds == last.offset_seconds && first.offset_seconds % 60 == 0;
+        let steady = first.offset_seconds == last.offset_seconds;
         for step in 0..until.since(from) {
             let tick = from.plus(step);
             let minute = i64::from(first.minute) + step * TICK_MINUTES;
@@ -595,26 +601,28 @@ pub fn walk_wall(zone: Tz, range: Interval, mut each: impl FnMut(Tick, Wall)) {
 }
 
 /// Appends the instant as RFC 3339 with the store's offset, to the second.
-pub fn write_rfc3339(out: &mut String, zone: Tz, ms: i64) {
+pub fn write_rfc3339(out: &mut String, zone: Zone, ms: i64) {
     use fmt::Write as _;
-    if let Some(at) = zone.timestamp_millis_opt(ms).single() {
+    if let Some((at, ahead)) = clock(zone, ms) {
         let _ = write!(
             out,
-            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}",
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{}{:02}:{:02}",
             at.year(),
             at.month(),
             at.day(),
             at.hour(),
             at.minute(),
             at.second(),
-            at.offset().fix()
+            if ahead < 0 { '-' } else { '+' },
+            ahead.abs() / 60,
+            ahead.abs() % 60,
         );
     }
 }
 
 /// The instant as RFC 3339 with the store's offset.
 #[must_use]
-pub fn rfc3339(zone: Tz, ms: i64) -> String {
+pub fn rfc3339(zone: Zone, ms: i64) -> String {
     let mut out = String::with_capacity(25);
     write_rfc3339(&mut out, zone, ms);
     out

@@ -7,11 +7,11 @@
 use std::collections::BTreeMap;
 
 use chrono::{Datelike, NaiveDate};
-use chrono_tz::Tz;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::time::{Bits, DAY_MINUTES, DayBits, Interval, TICK_MINUTES, UtcDay, Wall, walk_wall};
+use crate::zone::Zone;
 
 /// Ranges in one date's hours.
 pub const MAX_RANGES_PER_DAY: usize = 6;
@@ -117,7 +117,7 @@ pub struct TimeOff {
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct WorkingRules {
     /// The stores and the zones of their clocks.
-    pub stores: BTreeMap<String, Tz>,
+    pub stores: BTreeMap<String, Zone>,
     /// Weekly patterns, in any order.
     pub weekly: Vec<WeeklyPattern>,
     /// Overrides, at most one a store and date.
@@ -191,7 +191,7 @@ impl WorkingRules {
 /// working time. `ranges_on` is asked once for each date met, and once for the date before it.
 #[must_use]
 pub fn open_ticks<'a>(
-    zone: Tz,
+    zone: Zone,
     range: Interval,
     ranges_on: impl Fn(NaiveDate) -> &'a [MinuteRange],
 ) -> Bits {

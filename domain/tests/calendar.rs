@@ -15,6 +15,7 @@ use zhundian_domain::time::{Interval, Tick, UtcDay};
 use zhundian_domain::working::{
     DateOverride, MinuteRange, TimeOff, Week, WeeklyPattern, WorkingRules,
 };
+use zhundian_domain::zone::Zone;
 
 const DAY: UtcDay = UtcDay(20_780);
 const STORE: &str = "s";
@@ -116,7 +117,7 @@ fn rules() -> WorkingRules {
         week: week.clone(),
     });
     WorkingRules {
-        stores: [STORE, OTHER].map(|store| (store.to_owned(), chrono_tz::UTC)).into(),
+        stores: [STORE, OTHER].map(|store| (store.to_owned(), Zone::UTC)).into(),
         weekly: weekly.into(),
         ..WorkingRules::default()
     }

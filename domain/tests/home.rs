@@ -14,6 +14,7 @@ use zhundian_domain::home::{
 use zhundian_domain::pricing::price;
 use zhundian_domain::time::{Bits, DayRange, Interval, UtcDay};
 use zhundian_domain::working::{MinuteRange, TimeOff, Week, WeeklyPattern, WorkingRules};
+use zhundian_domain::zone::Zone;
 
 const DAY: UtcDay = UtcDay(20_780);
 
@@ -269,7 +270,7 @@ proptest! {
             store_id: store.into(), valid_from, week: Week(std::array::from_fn(|_| ranges.clone())),
         };
         let mut rules = WorkingRules {
-            stores: ["s", "t"].map(|store| (store.to_owned(), chrono_tz::UTC)).into(),
+            stores: ["s", "t"].map(|store| (store.to_owned(), Zone::UTC)).into(),
             weekly: vec![pattern("s"), pattern("t")],
             ..WorkingRules::default()
         };

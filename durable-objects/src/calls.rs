@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use zhundian_domain::calendar::{Claim, ClaimSpec, Confirmation, Day, Refusal};
 use zhundian_domain::time::{DayBits, DayRange, Interval, UtcDay};
 use zhundian_domain::working::{DateOverride, TimeOff, WeeklyPattern, WorkingRules};
+use zhundian_domain::zone::Zone;
 
 /// A request to a calendar object.
 pub trait CalendarCall: Serialize + DeserializeOwned {
@@ -184,7 +185,7 @@ pub struct ReleaseReply {
 #[serde(rename_all = "snake_case")]
 pub enum WindowEdit {
     /// The stores worked in, with the zones of their clocks, in place of the ones before.
-    Stores(BTreeMap<String, chrono_tz::Tz>),
+    Stores(BTreeMap<String, Zone>),
     /// Units that an instant carries.
     Capacity(u16),
     /// A weekly pattern, in place of that store's with the same first date.

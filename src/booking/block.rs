@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zhundian_domain::calendar::{ClaimKind, ClaimSpec, MAX_BLOCK_TICKS, Refusal};
 use zhundian_domain::time::Interval;
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -74,7 +75,7 @@ pub(crate) async fn block_time(
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
-    let zone: chrono_tz::Tz = rows.first(1)?.ok_or_else(|| Problem::from(Code::NotFound))?;
+    let zone: Zone = rows.first(1)?.ok_or_else(|| Problem::from(Code::NotFound))?;
     let at =
         |instant, field: &str| resolve(zone, instant).map_err(|code| Problem::from(code).at(field));
     let (start, end) = (at(wish.start_at, "start_at")?, at(wish.end_at, "end_at")?);

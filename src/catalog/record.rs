@@ -17,6 +17,7 @@ use crate::http::Ctx;
 use crate::http::fields::{At, Id, Int, Text};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
+use zhundian_domain::zone::Zone;
 
 /// A table of the catalog that others point to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,7 +206,7 @@ pub struct AppointmentRow {
     order_id: Id,
     line_id: Id,
     technician_id: Id,
-    time_zone: chrono_tz::Tz,
+    time_zone: Zone,
     start_at: i64,
     end_at: i64,
 }

@@ -6,6 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::geo::distance_m;
 use zhundian_domain::time::date_at;
+use zhundian_domain::zone::Zone;
 
 use super::fields::{Cancellation, CancellationTier, ContactPhone, PhotoIds, WeekHours, tiers};
 use super::holidays::Holiday;
@@ -52,7 +53,7 @@ pub enum StoreStatus {
 }
 
 fn shanghai() -> TimeZone {
-    TimeZone(chrono_tz::Asia::Shanghai)
+    TimeZone(Zone::SHANGHAI)
 }
 
 document! {
@@ -167,7 +168,7 @@ impl Store {
     ///
     /// # Errors
     /// 500 for a zone that is none.
-    pub fn zone(&self) -> Answer<chrono_tz::Tz> {
+    pub fn zone(&self) -> Answer<Zone> {
         let id = &self.id;
         self.time_zone.parse().map_err(|_| Problem::internal(format!("store {id}: time zone")))
     }
@@ -454,7 +455,7 @@ pub async fn list(ctx: Ctx, Query(query): Query<FindStores>) -> Answer<Json<Page
 )]
 pub async fn get(ctx: Ctx, PathId(id): PathId) -> Answer<Json<PublicStore>> {
     // Which date it is at the store follows from its row; one more on either side is read with it.
-    let utc = date_at(chrono_tz::UTC, ctx.now).ok_or(Code::Internal)?;
+    let utc = date_at(Zone::UTC, ctx.now).ok_or(Code::Internal)?;
     let (from, to) = (utc - Days::new(1), utc + Days::new(HOLIDAYS_SHOWN_DAYS + 1));
     let statements =
         vec![queries::record(Table::Store, &id), queries::holidays(&id, from, Some(to))];

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use chrono::{Days, NaiveDate};
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::calendar::Claim;
@@ -16,6 +15,7 @@ use zhundian_domain::working::{
     DateOverride, MAX_HOLIDAYS, MAX_OVERRIDES, MAX_TIMES_OFF, MAX_WEEKLY_PATTERNS, MinuteRange,
     TimeOff, Week, WeeklyPattern, WorkingRules,
 };
+use zhundian_domain::zone::Zone;
 use zhundian_durable_objects::calls::{
     SetWindows, SetWindowsReply, WindowEdit, Windows, WindowsReply,
 };
@@ -57,7 +57,7 @@ struct Known {
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 struct KnownStore {
     id: Id,
-    zone: Tz,
+    zone: Zone,
     holidays: Vec<NaiveDate>,
 }
 
@@ -94,14 +94,14 @@ impl Known {
     }
 
     /// The zone in which a technician's own times are told: their first store's.
-    fn zone(&self) -> Tz {
-        self.stores.first().map_or(Tz::UTC, |store| store.zone)
+    fn zone(&self) -> Zone {
+        self.stores.first().map_or(Zone::UTC, |store| store.zone)
     }
 }
 
 /// The first date whose holidays still matter: yesterday on any clock.
 pub(super) fn holidays_since(ctx: &Ctx) -> Answer<NaiveDate> {
-    let today = date_at(Tz::UTC, ctx.now).ok_or(Code::Internal)?;
+    let today = date_at(Zone::UTC, ctx.now).ok_or(Code::Internal)?;
     Ok(today - Days::new(2))
 }
 
@@ -226,7 +226,7 @@ async fn apply(ctx: &Ctx, technician: &Id, edit: WindowEdit, keep: bool) -> Answ
     let mut reply = calls.call(&calendar, &call).await?;
     if matches!(reply, SetWindowsReply::TooMany { .. }) {
         let known = calls.call(&calendar, &Windows {}).await?;
-        let today = date_at(Tz::UTC, ctx.now).ok_or(Code::Internal)?;
+        let today = date_at(Zone::UTC, ctx.now).ok_or(Code::Internal)?;
         let before_ms = ctx.now - KEPT_DAYS as i64 * zhundian_domain::time::DAY_MS;
         let mut edits = outdated(&known.rules, today - Days::new(KEPT_DAYS), before_ms);
         if !edits.is_empty() {

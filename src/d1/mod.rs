@@ -24,6 +24,7 @@ use worker::wasm_bindgen::{JsCast as _, JsValue};
 use boundary::{Binding, Outcome, Prepared};
 
 mod boundary;
+mod row;
 
 /// A parameter.
 #[derive(Clone, PartialEq, Debug, Serialize)]
@@ -185,7 +186,7 @@ impl Rows {
 }
 
 fn parse<T: DeserializeOwned>(json: &str) -> Result<T, DbError> {
-    serde_json::from_str(json).map_err(|error| {
+    row::from_str(json).map_err(|error| {
         DbError::Row(format!("{error} in a row for {}", std::any::type_name::<T>()))
     })
 }

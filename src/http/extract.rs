@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Answer, Code, Problem};
 use crate::http::fields::{Date, Id};
-use crate::http::strict::Strict;
+use crate::http::strict::{self, Refused};
 
 /// Bytes in the largest JSON body.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -104,14 +104,11 @@ pub fn media_type(headers: &HeaderMap) -> String {
 /// A code for what is wrong, and the path of the field.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(Strict::json(&mut json)).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        match inner.classify() {
-            serde_json::error::Category::Data => fault(&path, &inner.to_string()),
-            _ => Problem::from(Code::InvalidJson).caused_by(inner),
-        }
-    })?;
+    let value =
+        strict::json(&mut json).map_err(|Refused { path, error }| match error.classify() {
+            serde_json::error::Category::Data => fault(&path, &error.to_string()),
+            _ => Problem::from(Code::InvalidJson).caused_by(error),
+        })?;
     json.end().map_err(|error| Problem::from(Code::InvalidJson).caused_by(error))?;
     Ok(value)
 }
@@ -132,10 +129,9 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
             return Err(Problem::from(Code::DuplicateField).at(name.as_ref()));
         }
         let deserializer = serde_html_form::Deserializer::new(pairs);
-        serde_path_to_error::deserialize(Strict::query(deserializer)).map(Self).map_err(|error| {
-            let path = error.path().to_string();
-            fault(&path, &error.into_inner().to_string())
-        })
+        strict::query(deserializer)
+            .map(Self)
+            .map_err(|Refused { path, error }| fault(&path, &error.to_string()))
     }
 }
 

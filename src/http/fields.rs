@@ -11,6 +11,7 @@ use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 use zhundian_domain::time::{TICK_MINUTES, rfc3339};
+use zhundian_domain::zone::Zone;
 
 use crate::error::Code;
 use crate::http::extract::refusal;
@@ -388,7 +389,7 @@ schema!([] ClockTime, "ClockTime", ObjectBuilder::new()
 
 /// An IANA time zone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TimeZone(pub chrono_tz::Tz);
+pub struct TimeZone(pub Zone);
 
 impl<'de> Deserialize<'de> for TimeZone {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -467,14 +468,14 @@ pub struct At(String);
 impl At {
     /// UTC milliseconds, on the clock of `zone`.
     #[must_use]
-    pub fn new(zone: chrono_tz::Tz, ms: i64) -> Self {
+    pub fn new(zone: Zone, ms: i64) -> Self {
         Self(rfc3339(zone, ms))
     }
 
     /// In UTC.
     #[must_use]
     pub fn utc(ms: i64) -> Self {
-        Self(rfc3339(chrono_tz::UTC, ms))
+        Self(rfc3339(Zone::UTC, ms))
     }
 }
 

@@ -8,32 +8,100 @@
 //! In a query string numbers are text. [`crate::http::fields::Int`] asks for an `f32`, which stands for
 //! a number of any kind: JSON shows it its numbers, a query string its text.
 
+use std::cell::{Cell, RefCell};
+use std::mem::take;
+
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected, Visitor,
+    Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess,
+    Unexpected, Visitor,
 };
+
+/// Why a text was refused, and at which field: `steps[1].minutes`, or `.` for the whole.
+pub struct Refused<E> {
+    /// The field.
+    pub path: String,
+    /// The format's own error.
+    pub error: E,
+}
+
+/// Reads with JSON's deserializer.
+///
+/// # Errors
+/// What the deserializer refuses, and what is refused here.
+pub fn json<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<T, Refused<D::Error>> {
+    read(from, Reading::default())
+}
+
+/// Reads with a query string's.
+///
+/// # Errors
+/// What the deserializer refuses, and what is refused here.
+pub fn query<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<T, Refused<D::Error>> {
+    read(from, Reading { text: true, ..Reading::default() })
+}
+
+fn read<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+    reading: Reading,
+) -> Result<T, Refused<D::Error>> {
+    T::deserialize(reading.around(from)).map_err(|error| Refused { path: reading.path(), error })
+}
+
+/// One text on its way through the deserializer.
+#[derive(Default)]
+struct Reading {
+    /// Whether numbers are text.
+    text: bool,
+    /// Whether the next string is a field's name.
+    naming: Cell<bool>,
+    /// The name last seen.
+    name: RefCell<String>,
+    /// Where it failed, the innermost part first: an error gathers its path on its way out.
+    failed_at: RefCell<Vec<String>>,
+}
+
+impl Reading {
+    const fn around<T>(&self, inner: T) -> Strict<'_, T> {
+        Strict { inner, reading: self }
+    }
+
+    fn see(&self, text: &str) {
+        if self.naming.take() {
+            text.clone_into(&mut self.name.borrow_mut());
+        }
+    }
+
+    fn failed_in(&self, part: String) {
+        self.failed_at.borrow_mut().push(part);
+    }
+
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for part in self.failed_at.borrow().iter().rev() {
+            if !path.is_empty() && !part.starts_with('[') {
+                path.push('.');
+            }
+            path.push_str(part);
+        }
+        if path.is_empty() { ".".to_owned() } else { path }
+    }
+}
 
 /// The wrapper.
 #[derive(Clone, Copy)]
-pub struct Strict<T> {
+struct Strict<'a, T> {
     inner: T,
-    /// Whether numbers are text.
-    text: bool,
+    reading: &'a Reading,
 }
 
-impl<T> Strict<T> {
-    /// Around JSON's deserializer.
-    pub const fn json(inner: T) -> Self {
-        Self { inner, text: false }
-    }
-
-    /// Around a query string's.
-    pub const fn query(inner: T) -> Self {
-        Self { inner, text: true }
-    }
-
-    const fn around<U>(&self, inner: U) -> Strict<U> {
-        Strict { inner, text: self.text }
+impl<'a, T> Strict<'a, T> {
+    const fn around<U>(&self, inner: U) -> Strict<'a, U> {
+        self.reading.around(inner)
     }
 }
 
@@ -47,7 +115,7 @@ macro_rules! hand_on {
     };
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<'_, D> {
     type Error = D::Error;
 
     hand_on! {
@@ -81,7 +149,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
 
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = self.around(visitor);
-        if self.text {
+        if self.reading.text {
             self.inner.deserialize_any(visitor)
         } else {
             self.inner.deserialize_f32(visitor)
@@ -117,7 +185,7 @@ macro_rules! plain {
     };
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<'_, V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -129,12 +197,24 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
         visit_i64(i64);
         visit_u64(u64);
         visit_f64(f64);
-        visit_str(&str);
-        visit_borrowed_str(&'de str);
-        visit_string(String);
         visit_bytes(&[u8]);
         visit_borrowed_bytes(&'de [u8]);
         visit_byte_buf(Vec<u8>);
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<V::Value, E> {
+        self.reading.see(text);
+        self.inner.visit_str(text)
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<V::Value, E> {
+        self.reading.see(text);
+        self.inner.visit_borrowed_str(text)
+    }
+
+    fn visit_string<E: Error>(self, text: String) -> Result<V::Value, E> {
+        self.reading.see(&text);
+        self.inner.visit_string(text)
     }
 
     fn visit_none<E: Error>(self) -> Result<V::Value, E> {
@@ -159,12 +239,12 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<V::Value, A::Error> {
-        let items = self.around(items);
+        let items = Items { inner: items, reading: self.reading, index: 0 };
         self.inner.visit_seq(items)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<V::Value, A::Error> {
-        let entries = self.around(entries);
+        let entries = Entries { inner: entries, reading: self.reading, name: String::new() };
         self.inner.visit_map(entries)
     }
 
@@ -173,7 +253,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<S> {
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<'_, S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
@@ -182,15 +262,26 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<S> {
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
+/// A list, which knows at which item it is.
+struct Items<'a, A> {
+    inner: A,
+    reading: &'a Reading,
+    index: usize,
+}
+
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Items<'_, A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        let seed = self.around(seed);
-        self.inner.next_element_seed(seed)
+        let item = self.inner.next_element_seed(self.reading.around(seed));
+        if item.is_err() {
+            self.reading.failed_in(format!("[{}]", self.index));
+        }
+        self.index += 1;
+        item
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -198,20 +289,36 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strict<A> {
+/// An object, which knows in which field it is.
+struct Entries<'a, A> {
+    inner: A,
+    reading: &'a Reading,
+    name: String,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
     ) -> Result<Option<S::Value>, A::Error> {
-        let seed = self.around(seed);
-        self.inner.next_key_seed(seed)
+        self.reading.naming.set(true);
+        let key = self.inner.next_key_seed(self.reading.around(seed));
+        self.reading.naming.set(false);
+        self.name = self.reading.name.take();
+        if key.is_err() {
+            self.reading.failed_in(take(&mut self.name));
+        }
+        key
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        let seed = self.around(seed);
-        self.inner.next_value_seed(seed)
+        let value = self.inner.next_value_seed(self.reading.around(seed));
+        if value.is_err() {
+            self.reading.failed_in(take(&mut self.name));
+        }
+        value
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -235,5 +342,50 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Word<V> {
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<V::Value, A::Error> {
         Err(A::Error::invalid_type(Unexpected::Map, &self))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    #[derive(Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Body {
+        #[serde(default)]
+        steps: Vec<Step>,
+        #[serde(default)]
+        prices: Option<BTreeMap<String, i64>>,
+    }
+
+    #[derive(Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only read into")]
+    struct Step {
+        minutes: i64,
+    }
+
+    #[test]
+    fn the_path_is_that_of_the_field() {
+        let cases = [
+            ("[]", "."),
+            (r#"{"steps":{}}"#, "steps"),
+            (r#"{"other":1}"#, "other"),
+            (r#"{"steps":[],"steps":[]}"#, "."),
+            (r#"{"steps":[1]}"#, "steps[0]"),
+            (r#"{"steps":[{}]}"#, "steps[0]"),
+            (r#"{"steps":[{"minutes":1},{"minutes":"1"}]}"#, "steps[1].minutes"),
+            (r#"{"steps":[{"minutes":1,"other":{}}]}"#, "steps[0].other"),
+            (r#"{"steps":[{"minutes":1,"minutes":2}]}"#, "steps[0]"),
+            (r#"{"steps":[{"minutes":1}],"prices":{"senior":1,"junior":[]}}"#, "prices.junior"),
+        ];
+        for (text, path) in cases {
+            let mut json = serde_json::Deserializer::from_str(text);
+            let refused = super::json::<Body, _>(&mut json).err().map(|refused| refused.path);
+            assert_eq!(refused.as_deref(), Some(path), "{text}");
+        }
     }
 }

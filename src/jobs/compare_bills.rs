@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{Days, NaiveDate};
 use zhundian_domain::time::{date_at, dates_interval};
+use zhundian_domain::zone::Zone;
 use zhundian_providers::alipay::{self, BillKind, BillRow};
 use zhundian_providers::wechat_pay::{self, TradeBill, TradeKind};
 
@@ -21,7 +22,7 @@ use crate::payment::provider::{alipay as configured_alipay, built, seconds, stam
 use crate::payment::{keys, queries, unpack};
 
 /// The providers' days.
-const ZONE: chrono_tz::Tz = chrono_tz::Asia::Shanghai;
+const ZONE: Zone = Zone::SHANGHAI;
 /// Days back from yesterday that are caught up.
 const DAYS_BACK: u64 = 7;
 /// A day's bill is there from ten in the morning on.

@@ -5,6 +5,8 @@ use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
+use zhundian_domain::time::date_at;
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::{Member, TokenMember};
 use crate::catalog::photos;
@@ -81,8 +83,7 @@ pub async fn read(ctx: Ctx, member: TokenMember) -> Answer<Json<Profile>> {
 )]
 pub async fn change(ctx: Ctx, member: Member, Body(body): Body<Change>) -> Answer<Json<Profile>> {
     if let Some(Some(birthday)) = body.birthday {
-        let today = chrono::DateTime::from_timestamp_millis(ctx.now)
-            .map(|at| at.with_timezone(&chrono_tz::Asia::Shanghai).date_naive());
+        let today = date_at(Zone::SHANGHAI, ctx.now);
         if let Some(today) = today.filter(|today| birthday.0 > *today) {
             let range = format!("1900-01-01..{today}");
             return Err(Problem::from(Code::OutOfRange).with(range).at("birthday"));

@@ -1,9 +1,9 @@
 //! A store's and a technician's day and week, as the screen behind the counter shows them.
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::time::dates_interval;
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -106,7 +106,7 @@ struct Row {
 }
 
 impl Row {
-    fn into_item(self, zone: Tz) -> Item {
+    fn into_item(self, zone: Zone) -> Item {
         Item {
             key: (self.start_at, self.id.clone()),
             kind: self.kind,
@@ -149,7 +149,7 @@ pub(crate) async fn appointments(
         technician_id = own;
     }
     let db = ctx.db()?;
-    let zone: Option<Tz> = db.first(queries::store_zone(&wanted.store_id)).await?;
+    let zone: Option<Zone> = db.first(queries::store_zone(&wanted.store_id)).await?;
     let zone = zone.ok_or_else(|| Problem::from(Code::UnknownStore).at("store_id"))?;
     let days = wanted.days.map_or(1, Int::get);
     let range = dates_interval(zone, wanted.from.0, u32::try_from(days).unwrap_or(1))

@@ -1,9 +1,9 @@
 //! One order with its timeline.
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
@@ -98,7 +98,7 @@ async fn detail(ctx: &Ctx, id: &Id) -> Answer<Detail> {
     Ok(Detail { order, timeline })
 }
 
-fn into_event(zone: Tz, event: EventRow) -> Event {
+fn into_event(zone: Zone, event: EventRow) -> Event {
     Event {
         at: At::new(zone, event.at),
         kind: event.kind,

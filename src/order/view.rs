@@ -1,10 +1,10 @@
 //! The order as clients see it.
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::pricing::{Part, remaining_fen};
+use zhundian_domain::zone::Zone;
 
 use crate::booking::offer::Offer;
 use crate::booking::queries as booking;
@@ -148,7 +148,7 @@ pub struct Row {
 struct StoreRow {
     id: Id,
     name: String,
-    time_zone: Tz,
+    time_zone: Zone,
 }
 
 #[derive(Deserialize)]
@@ -189,7 +189,7 @@ fn parts(parts: Vec<Part>) -> Vec<PricePart> {
     parts.into_iter().map(|Part { kind, fen }| PricePart { kind, fen }).collect()
 }
 
-fn changeable_until(zone: Tz, start_at: i64, notice_minutes: i64) -> At {
+fn changeable_until(zone: Zone, start_at: i64, notice_minutes: i64) -> At {
     At::new(zone, start_at - notice_minutes * 60_000)
 }
 
@@ -202,7 +202,7 @@ fn remaining(status: &str, total_fen: i64, paid_fen: i64) -> i64 {
     }
 }
 
-fn cancellation(zone: Tz, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadline> {
+fn cancellation(zone: Zone, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadline> {
     let tiers = tiers.as_slice().iter();
     tiers
         .map(|tier| CancellationDeadline {
@@ -215,7 +215,7 @@ fn cancellation(zone: Tz, start_at: i64, tiers: &Tiers) -> Vec<CancellationDeadl
 impl Row {
     /// The zone of the store's clock.
     #[must_use]
-    pub const fn zone(&self) -> Tz {
+    pub const fn zone(&self) -> Zone {
         self.store.time_zone
     }
 
@@ -334,7 +334,7 @@ impl Order {
         to: &booking::Line,
         technician_name: &str,
         resources: &[Resource],
-        zone: Tz,
+        zone: Zone,
     ) {
         for line in self.lines.iter_mut().filter(|line| line.id == *line_id) {
             line.technician_id = to.technician_id.clone();

@@ -5,6 +5,7 @@ use serde_json::value::RawValue;
 use zhundian_domain::calendar::Confirmation;
 use zhundian_domain::cancellation::{Side, Tiers, refund_fen};
 use zhundian_domain::order::{Event, Status, apply};
+use zhundian_domain::zone::Zone;
 use zhundian_durable_objects::calls::{Confirm, ConfirmReply, Release};
 
 use crate::calendars;
@@ -208,7 +209,7 @@ async fn tell_lost(ctx: &Ctx, order_id: &Id) -> Answer<()> {
     struct Lost {
         phone: Option<String>,
         store_name: String,
-        time_zone: chrono_tz::Tz,
+        time_zone: Zone,
         start_at: i64,
     }
     let lost: Option<Lost> = ctx.db()?.first(queries::lost_appointment(order_id)).await?;

@@ -5,11 +5,11 @@
 //! channel has the first one closed before.
 
 use axum::response::Response;
-use chrono_tz::Tz;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zhundian_domain::order::Status;
+use zhundian_domain::zone::Zone;
 use zhundian_providers::payment::{Order, Prepaid, PrepayOutcome};
 
 use crate::auth::caller::TokenMember;
@@ -76,7 +76,7 @@ struct ToPay {
     openid: Option<String>,
     store_name: String,
     service_name: String,
-    time_zone: Tz,
+    time_zone: Zone,
     pending: Option<Pending>,
 }
 

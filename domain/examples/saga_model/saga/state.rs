@@ -11,6 +11,7 @@ use zhundian_domain::order::Status;
 use zhundian_domain::payment::{Paid, PaymentStatus, RefundStatus};
 use zhundian_domain::time::{Interval, UtcDay};
 use zhundian_domain::working::{MinuteRange, Week, WeeklyPattern, WorkingRules};
+use zhundian_domain::zone::Zone;
 
 /// The clock's last step. Every hold has ended by then.
 pub const LAST: u8 = 4;
@@ -282,7 +283,7 @@ static RULES: LazyLock<WorkingRules> = LazyLock::new(|| {
     let week = Week(std::array::from_fn(|_| vec![MinuteRange::new(0, 24 * 60).unwrap()]));
     let valid_from = chrono::NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
     WorkingRules {
-        stores: [(STORE.to_owned(), chrono_tz::UTC)].into(),
+        stores: [(STORE.to_owned(), Zone::UTC)].into(),
         weekly: vec![WeeklyPattern { store_id: STORE.into(), valid_from, week }],
         ..WorkingRules::default()
     }
