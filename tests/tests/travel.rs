@@ -99,7 +99,7 @@ async fn a_day_at_home_leaves_time_for_every_way() {
     let travel = json!({"kind": "travel", "fen": 2_000});
     assert!(first.body["order"]["price"].as_array().expect("parts").contains(&travel));
     let reply = availability(&shop, &member, a, 1).await.expect(200);
-    assert_eq!(reply.body["travel"], json!({"distance_metres": 4_900, "fee_fen": 2_000}));
+    assert_eq!(reply.body["travel"], json!({"distance_metres": 4_901, "fee_fen": 2_000}));
 
     // 25 minutes further on; who cannot be there is neither offered nor accepted.
     assert_eq!(offered(&shop, &member, b, 1).await.first().map(String::as_str), Some("11:50"));
