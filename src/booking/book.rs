@@ -27,7 +27,7 @@ use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
 use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Taken, Terms};
 use crate::booking::offer::{Known, Offer, Row, Technician, days_around};
-use crate::booking::queries::{self, Asked};
+use crate::booking::queries::{self, Asked, Detail};
 use crate::booking::visit::{GivenAddress, VisitAddress, Where};
 use crate::calendars;
 use crate::catalog::{Mode, Place};
@@ -225,7 +225,8 @@ async fn book(
         technician_id: wish.technician_id.as_ref(),
         home: !matches!(wish.place, Where::Store),
     };
-    let mut reads = vec![operator.stored(), queries::offer(&asked, from, until, true)];
+    let mut reads =
+        vec![operator.stored(), queries::offer(&asked, from, until, Detail::NamesAndLoads)];
     reads.extend(customer.member_id.as_ref().map(queries::contact_of_member));
     let by_staff = matches!(booker, Booker::Staff(_));
     if let Booker::Member(member) = &booker {

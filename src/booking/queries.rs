@@ -52,11 +52,23 @@ const ROUNDS: &str = "CASE WHEN asked.home THEN json_object('start_point', json(
             AND c.start_at BETWEEN (?6 - 2) * 86400000 AND (?7 + 2) * 86400000)))
     END";
 
+/// What an offer says besides what decides its starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing. Names are left empty: one that is no ASCII makes the whole row two bytes a character on its
+    /// way through JavaScript.
+    Starts,
+    /// Names.
+    Names,
+    /// Names, and how many appointments each technician has by date.
+    NamesAndLoads,
+}
+
 /// Everything that decides a start, but the calendar itself: one statement and one row, whatever the
 /// number of technicians. Dates are looked at from `from` to `until`, free bits a UTC day further on
 /// both sides.
 #[must_use]
-pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> Statement {
+pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -> Statement {
     // In the store nothing more is read of a technician's day than its free bits.
     let (bits, rounds) = match asked {
         Asked::Service { home: false, .. } => ("free", "NULL"),
@@ -85,7 +97,11 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
     let day = |date: NaiveDate| {
         UtcDay::of_ms(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()).0
     };
-    let load = if loads {
+    let [service_name, store_name, technician_name, calendar_name] = match detail {
+        Detail::Starts => ["''"; 4],
+        Detail::Names | Detail::NamesAndLoads => ["s.name", "name", "t.name", "c.name"],
+    };
+    let load = if detail == Detail::NamesAndLoads {
         "(SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live FROM order_line
             WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
     } else {
@@ -95,7 +111,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
     let sql = format!(
         "WITH asked AS ({asked})
          SELECT json_object(
-            'service', (SELECT json_object('id', s.id, 'name', s.name,
+            'service', (SELECT json_object('id', s.id, 'name', {service_name},
                 'duration_minutes', s.duration_minutes,
                 'buffer_before_minutes', s.buffer_before_minutes,
                 'buffer_after_minutes', s.buffer_after_minutes,
@@ -109,7 +125,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
                         FROM order_line WHERE service_id = s.id AND store_id = asked.store_id
                         AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date)) END)
                 FROM service s WHERE s.id = asked.service_id AND s.status = 'active'),
-            'store', (SELECT json_object('id', id, 'name', name, 'time_zone', time_zone,
+            'store', (SELECT json_object('id', id, 'name', {store_name}, 'time_zone', time_zone,
                 'latitude', latitude, 'longitude', longitude,
                 'home_service', json(CASE WHEN asked.home THEN home_service END),
                 'hours', json(hours), 'open', json(CASE status WHEN 'open' THEN 'true' ELSE 'false' END),
@@ -119,7 +135,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
             'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),
-            'technicians', (SELECT json_group_array(json_array(t.id, t.name, t.level,
+            'technicians', (SELECT json_group_array(json_array(t.id, {technician_name}, t.level,
                     (SELECT group_concat(day || {bits}, '') FROM calendar_day
                         WHERE store_id = asked.store_id AND calendar = 'technician:' || t.id
                         AND day BETWEEN ?6 AND ?7),
@@ -131,7 +147,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
             'besides', (SELECT json_object('resources', json_array_length(s.resources),
                 'processing', CASE WHEN s.processing_minutes IS NULL THEN NULL
                     ELSE json_array(s.processing_after_minutes, s.processing_minutes) END,
-                'calendars', (SELECT json_group_array(json_array(need, c.calendar, c.name,
+                'calendars', (SELECT json_group_array(json_array(need, c.calendar, {calendar_name},
                         (SELECT group_concat(day || free, '') FROM calendar_day
                             WHERE store_id = p.id AND calendar = c.calendar
                             AND day BETWEEN ?6 AND ?7)))

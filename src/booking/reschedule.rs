@@ -17,7 +17,7 @@ use crate::auth::permission::Permission;
 use crate::booking::book::{self, OrderAnswer, dates_around, line};
 use crate::booking::claim::{self, Commit, Need, Operator, Terms};
 use crate::booking::offer::{Offer, Row};
-use crate::booking::queries::{self, Asked};
+use crate::booking::queries::{self, Asked, Detail};
 use crate::booking::visit::VisitAddress;
 use crate::calendars;
 use crate::error::{Answer, Code, Problem};
@@ -114,7 +114,7 @@ async fn reschedule(
     let mut reads = vec![
         operator.stored(),
         queries::order_to_move(order_id, &wish.line_id),
-        queries::offer(&asked, from, until, false),
+        queries::offer(&asked, from, until, Detail::Names),
     ];
     let by_staff = matches!(mover, Mover::Staff(_));
     if let Mover::Member(member) = &mover {
