@@ -63,6 +63,7 @@ pub fn routes() -> Routes {
         .merge(crate::booking::routes())
         .merge(crate::order::routes())
         .merge(crate::payment::routes())
+        .merge(crate::visit::routes())
         .merge(crate::operations::routes())
 }
 

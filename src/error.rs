@@ -141,6 +141,9 @@ codes! {
     PaymentNotOffered = "payment_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能这样付款", "This service cannot be paid for in this way.";
     OrderNotChangeable = "order_not_changeable", CONFLICT, "订单当前状态不能这样操作", "The order's state does not allow this.";
     TooLate = "too_late", CONFLICT, "离开始时间太近,请联系门店", "It is too late for this; please call the store.";
+    TooEarly = "too_early", CONFLICT, "还没到时间", "It is too early for this.";
+    TooManyMoves = "too_many_moves", CONFLICT, "改约次数已用完,请联系门店", "It has been moved as often as it may be; please call the store.";
+    PrepayRequired = "prepay_required", CONFLICT, "您有多次预约未到店,需要先在线付款才能预约", "After appointments that were missed, this one must be paid online.";
     OrderPaid = "order_paid", CONFLICT, "订单已支付", "The order is paid.";
     PaymentExpired = "payment_expired", CONFLICT, "支付时间已过,请重新预约", "The time to pay is over; book again.";
     PaymentInProgress = "payment_in_progress", CONFLICT, "另一笔支付正在进行,请稍后再试", "Another payment is under way; try again in a moment.";
@@ -150,6 +153,14 @@ codes! {
     NoticeNotVerified = "notice_not_verified", UNAUTHORIZED, "通知验签失败", "The notice is not verified.";
     NoticeMismatch = "notice_mismatch", UNPROCESSABLE_ENTITY, "通知与订单不符", "The notice does not fit a payment of ours.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
+
+    // The visit.
+    QrInvalid = "qr_invalid", UNPROCESSABLE_ENTITY, "这不是签到二维码", "This is no check-in code of ours.";
+    QrExpired = "qr_expired", CONFLICT, "二维码已过期,请顾客刷新", "The QR code has expired; the customer can show a new one.";
+    QrUsed = "qr_used", CONFLICT, "二维码已用过,请顾客刷新", "The QR code was shown before; the customer can show a new one.";
+    WrongCheckInCode = "wrong_check_in_code", UNPROCESSABLE_ENTITY, "没有这个到店码", "No coming appointment of the store has this code.";
+    TooManyCodes = "too_many_codes", TOO_MANY_REQUESTS, "到店码输错次数太多,请稍后再试", "Too many wrong codes; try again later.";
+    AlreadyCheckedIn = "already_checked_in", CONFLICT, "已经签到过了", "The customer is checked in already.";
 
     // Ours.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "系统繁忙,请稍后再试", "The system is busy; try again in a moment.";
@@ -284,6 +295,8 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("member_active", Code::InvalidToken),
     ("daily_limit", Code::DailyLimitReached),
     ("order_version", Code::OrderChanged),
+    ("prepay", Code::PrepayRequired),
+    ("shown_qr_id", Code::QrUsed),
     ("account_balance", Code::OrderChanged),
     ("payment_known", Code::OrderChanged),
     ("staff_phone", Code::StaffPhoneTaken),

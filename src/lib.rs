@@ -21,6 +21,7 @@ pub mod order;
 pub mod outbox;
 pub mod payment;
 pub mod staff;
+pub mod visit;
 
 pub use zhundian_durable_objects::Calendar;
 

@@ -150,7 +150,51 @@ async function tell() {
   check(paid.refunded_fen === code.payment.amount_fen, '提前两天取消应全退');
   await until('退款应已到账', async () => (await lastKinds(xu, paid.id)).includes('refunded'));
   await timeline(xu, paid.id, 'booked paid confirmed cancelled refunded');
+
+  title('13 到店:签到、服务、收款');
+  const at = await startSoon(store, service, technician);
+  if (at) {
+    await visit({ xu, store, at, cashier, technician: await signIn('技师', phone), body: booking(at) });
+  } else {
+    note('十二小时内没有空闲时间,签到要等到那时才能做;这一步略过');
+  }
   console.log(`\n${green('完成:每一步都如所说。')}`);
+}
+
+/** The customer comes, is served and pays. */
+async function visit({ xu, store, at, cashier, technician, body }) {
+  let { order } = await call(xu, 201, 'POST', '/api/v1/bookings', body, { key: newKey() });
+  note(`徐先生约了 ${when(at)}`);
+  const shown = await call(xu, 200, 'GET', `/api/v1/orders/${order.id}/check-in`);
+  note(`他的到店码 ${shown.code},二维码 ${brief(shown.qr)}  ${clock(shown.qr_expires_at)} 前有效`);
+  const wrong = await call(cashier, 422, 'POST', '/api/v1/staff/check-ins/code', { store_id: store.id, code: 'AAAAAA' });
+  note(wrong.title);
+  await call(cashier, 200, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr });
+  note('收银扫了二维码,徐先生已签到');
+  const again = await call(cashier, 409, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr });
+  note(again.title);
+  const line = `/api/v1/staff/appointments/${order.lines[0].id}`;
+  const before = await call(technician, 200, 'GET', line);
+  const version = before.customer.preferences_version;
+  const known = await call(technician, 200, 'PUT', `${line}/preferences`, { text: '力度轻一点', version });
+  note(`技师记下他的喜好:${known.text}`);
+  await call(technician, 200, 'POST', `${line}/start`);
+  ({ order } = await call(technician, 200, 'POST', `${line}/finish`, {}));
+  note(`服务做完,订单 ${order.status},还差 ${yuan(order.remaining_fen)}`);
+  const settled = await call(cashier, 200, 'POST', `/api/v1/staff/orders/${order.id}/settle`, { channel: 'at_store' }, { key: newKey() });
+  note(`刷卡 ${yuan(settled.taken_fen)},订单 ${settled.status}`);
+  await timeline(xu, order.id, 'booked checked_in started finished settled');
+  const day = await call(technician, 200, 'GET', `/api/v1/staff/my/day?date=${businessDateOf(at)}`);
+  note(`技师当天有 ${day.items.length} 项`);
+  const { path } = await call(technician, 201, 'POST', '/api/v1/staff/my/feed');
+  note(`日历订阅地址 ${path.slice(0, 12)}…,只说一次,可随时作废`);
+}
+
+/** The technician's next free start within the half day in which a customer may check in. */
+async function startSoon(store, service, technician) {
+  const path = `/api/v1/availability?store_id=${store.id}&service_id=${service.id}&technician_id=${technician.id}&from=${businessDate(0)}&days=2`;
+  const slots = (await call(nobody, 200, 'GET', path)).days.flatMap((day) => day.slots).map((slot) => slot.start_at);
+  return slots.find((at) => Date.parse(at) < Date.now() + 12 * 3_600_000);
 }
 
 /** What happened to an order, which must be so. */

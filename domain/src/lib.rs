@@ -13,14 +13,18 @@
 //! - [`geo`] and [`home`]: where the customer lives, how long the way is and what it costs;
 //! - [`pricing`] and [`order`]: what a booking costs and what may become of it;
 //! - [`payment`], [`cancellation`] and [`ledger`]: what evidence of a payment does, what comes back, and
-//!   the accounts that say where the money is (invariants I4 and I5).
+//!   the accounts that say where the money is (invariants I4 and I5);
+//! - [`check_in`] and [`icalendar`]: the code with which a customer checks in, the feed of a technician's
+//!   appointments.
 
 pub mod assignment;
 pub mod availability;
 pub mod calendar;
 pub mod cancellation;
+pub mod check_in;
 pub mod geo;
 pub mod home;
+pub mod icalendar;
 pub mod intake;
 pub mod ledger;
 pub mod order;

@@ -177,6 +177,7 @@ pub(crate) async fn book_as_staff(
         member_id,
         name: contact_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
         phone: contact_phone.map(|phone| phone.0.as_str().to_owned()).unwrap_or_default(),
+        no_shows: 0,
     };
     book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
 }
@@ -205,6 +206,8 @@ struct Customer {
     member_id: Option<Id>,
     name: String,
     phone: String,
+    #[serde(default)]
+    no_shows: i64,
 }
 
 async fn book(
@@ -248,9 +251,14 @@ async fn book(
     if customer.member_id.is_some() {
         let known: Option<Customer> = rows.first(2)?;
         let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
-        (customer.name, customer.phone) = (known.name, known.phone);
+        customer = Customer { member_id: customer.member_id, ..known };
     }
     check_terms(ctx, &offer, &wish, by_staff)?;
+    // Whoever did not come before pays before the visit; staff may take a booking all the same.
+    let pays_later = !by_staff && wish.payment == Payment::AtStore;
+    if pays_later && offer.store.prepay_after_no_shows.is_some_and(|n| customer.no_shows >= n) {
+        return Err(Problem::from(Code::PrepayRequired).at("payment"));
+    }
     let address: Option<VisitAddress> = match &wish.place {
         Where::Store => None,
         Where::Given(given) => Some(VisitAddress::given(given, &customer.name, &customer.phone)),
@@ -491,6 +499,9 @@ impl Made<'_> {
                 &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
         ];
+        if let (order::Actor::Member(member_id), Payment::AtStore) = (self.actor, self.payment) {
+            statements.push(queries::may_pay_later(member_id, &offer.store.id));
+        }
         statements.extend(taken.insert_besides(&order_id, &spec.id, line.store_id)?);
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
     }

@@ -30,6 +30,7 @@ pub struct Row {
     service: Option<Service>,
     store: Option<Store>,
     offered: bool,
+    taken: BTreeMap<NaiveDate, i64>,
     technicians: Option<Vec<Technician>>,
     besides: Option<Besides>,
 }
@@ -147,7 +148,11 @@ pub struct Service {
     pub modes: Vec<Mode>,
     /// What comes back when it is given up: the service's tiers, or the store's, or the usual ones.
     cancellation: Option<Tiers>,
-    taken: Option<BTreeMap<NaiveDate, i64>>,
+    /// Live appointments by date, where they are limited.
+    #[serde(skip)]
+    taken: BTreeMap<NaiveDate, i64>,
+    /// How often a member may move an appointment.
+    pub max_moves: Option<i64>,
 }
 
 impl Service {
@@ -169,6 +174,8 @@ pub struct Store {
     pub time_zone: Zone,
     hours: Week,
     open: bool,
+    /// A member who did not come so often pays before the visit.
+    pub prepay_after_no_shows: Option<i64>,
     holidays: Vec<NaiveDate>,
     latitude: f64,
     longitude: f64,
@@ -240,8 +247,9 @@ impl Row {
     /// # Errors
     /// `unknown_service`, `unknown_store`, `service_not_offered`.
     pub fn into_offer(self) -> Answer<Offer> {
-        let service =
+        let mut service =
             self.service.ok_or_else(|| Problem::from(Code::UnknownService).at("service_id"))?;
+        service.taken = self.taken;
         let store = self.store.ok_or_else(|| Problem::from(Code::UnknownStore).at("store_id"))?;
         if !self.offered {
             return Err(Problem::from(Code::ServiceNotOffered).at("service_id"));
@@ -425,7 +433,7 @@ impl Offer {
     /// Whether a date has as many appointments of the service as it may have.
     #[must_use]
     pub fn is_full(&self, date: NaiveDate) -> bool {
-        let taken = self.service.taken.as_ref().and_then(|taken| taken.get(&date)).copied();
+        let taken = self.service.taken.get(&date).copied();
         self.service.max_per_day.is_some_and(|most| taken.unwrap_or(0) >= most)
     }
 

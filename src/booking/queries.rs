@@ -120,18 +120,20 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
                 'price_fen', s.price_fen, 'level_prices', json(s.level_prices),
                 'deposit', json(s.deposit), 'places', json(s.places), 'modes', json(s.modes),
                 'cancellation', json({cancellation}),
-                'taken', CASE WHEN s.max_per_day IS NULL THEN NULL ELSE
-                    (SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live
-                        FROM order_line WHERE service_id = s.id AND store_id = asked.store_id
-                        AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date)) END)
+                'max_moves', s.max_moves)
                 FROM service s WHERE s.id = asked.service_id AND s.status = 'active'),
             'store', (SELECT json_object('id', id, 'name', {store_name}, 'time_zone', time_zone,
                 'latitude', latitude, 'longitude', longitude,
                 'home_service', json(CASE WHEN asked.home THEN home_service END),
                 'hours', json(hours), 'open', json(CASE status WHEN 'open' THEN 'true' ELSE 'false' END),
+                'prepay_after_no_shows', prepay_after_no_shows,
                 'holidays', (SELECT json_group_array(date) FROM store_holiday
                     WHERE store_id = store.id AND date BETWEEN ?4 AND ?5))
                 FROM store WHERE id = asked.store_id AND status <> 'retired'),
+            'taken', (SELECT json_group_object(date, live) FROM (SELECT l.date, count(*) AS live
+                FROM service s JOIN order_line l ON l.service_id = s.id AND l.store_id = asked.store_id
+                    AND l.status = 'live' AND l.date BETWEEN ?4 AND ?5
+                WHERE s.id = asked.service_id AND s.max_per_day IS NOT NULL GROUP BY l.date)),
             'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),
@@ -308,9 +310,9 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
             "INSERT INTO orders (id, member_id, store_id, service_id, mode, payment, total_fen,
                 due_fen, price_parts, change_notice_minutes, contact_name, contact_phone, note,
                 technician_id, start_at, created_at, updated_at, status, hold_expires_at, cancellation,
-                address)
+                max_moves, address)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?16, ?17,
-                ?18, ?19, ?20)",
+                ?18, ?19, (SELECT max_moves FROM service WHERE id = ?4), ?20)",
             order.id,
             order.member_id,
             line.store_id,
@@ -423,6 +425,36 @@ pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64)
     ]
 }
 
+/// What else a move changes: an appointment at another time is before its visit again, and a member's
+/// move is counted.
+#[must_use]
+pub fn moved(order_id: &Id, line_id: &Id, by_member: bool) -> [Statement; 2] {
+    [
+        sql!(
+            "UPDATE orders SET moves = moves + ?2, checked_in_at = NULL, ended_at = NULL WHERE id = ?1",
+            order_id,
+            by_member
+        ),
+        sql!(
+            "UPDATE order_line SET departed_at = NULL, departed_latitude = NULL,
+                departed_longitude = NULL, arrived_at = NULL, arrived_latitude = NULL,
+                arrived_longitude = NULL, started_at = NULL, finished_at = NULL WHERE id = ?1",
+            line_id
+        ),
+    ]
+}
+
+/// Requires that a member may pay at the store (raises `prepay`).
+#[must_use]
+pub fn may_pay_later(member_id: &Id, store_id: &Id) -> Statement {
+    crate::d1::precondition(
+        "prepay",
+        "NOT EXISTS (SELECT 1 FROM member m, store s WHERE m.id = ?1 AND s.id = ?2
+            AND m.no_shows >= s.prepay_after_no_shows)",
+        vec![member_id.into(), store_id.into()],
+    )
+}
+
 /// The technician, if active and working in the store, with the store's clock: for a block.
 #[must_use]
 pub fn technician_in_store(technician_id: &Id, store_id: &Id) -> Statement {
@@ -480,7 +512,7 @@ pub fn remove_block(id: &Id) -> Statement {
 #[must_use]
 pub fn contact_of_member(id: &Id) -> Statement {
     sql!(
-        "SELECT json_object('name', nickname, 'phone', coalesce(phone, '')) AS json
+        "SELECT json_object('name', nickname, 'phone', coalesce(phone, ''), 'no_shows', no_shows) AS json
          FROM member WHERE id = ?1 AND status = 'active'",
         id
     )
@@ -504,7 +536,8 @@ pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
     sql!(
         "SELECT json_object('member_id', o.member_id, 'store_id', o.store_id, 'status', o.status,
             'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
-            'technician_id', l.technician_id, 'start_at', l.start_at, 'address', json(o.address),
+            'technician_id', l.technician_id, 'start_at', l.start_at, 'moves', o.moves,
+            'max_moves', o.max_moves, 'address', json(o.address),
             'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
                 SELECT calendar, claim_id FROM claim WHERE line_id = l.id ORDER BY block_start))) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",

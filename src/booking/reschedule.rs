@@ -95,6 +95,8 @@ struct ToMove {
     change_notice_minutes: i64,
     technician_id: Id,
     start_at: i64,
+    moves: i64,
+    max_moves: Option<i64>,
     /// Calendar and id of each, the line's own first in its calendar.
     claims: Vec<(String, String)>,
     /// Where, when not in the store.
@@ -148,7 +150,8 @@ async fn reschedule(
     let notice_minutes = known.change_notice_minutes;
     let event = match actor {
         order::Actor::Member(_) => {
-            Event::MovedByMember { now: ctx.now, start_at: known.start_at, notice_minutes }
+            let ToMove { start_at, moves, max_moves, .. } = known;
+            Event::MovedByMember { now: ctx.now, start_at, notice_minutes, moves, max_moves }
         }
         _ => Event::MovedByStaff,
     };
@@ -197,7 +200,8 @@ async fn reschedule(
     rows.extend(outbox::releases(ctx, left)?);
     let mut view = order::detail_view(ctx, order_id).await?;
     let resources = taken.resources(&offer);
-    view.moved(&wish.line_id, &to, &technician.1, &resources, offer.store.time_zone);
+    let zone = offer.store.time_zone;
+    view.moved(&wish.line_id, &to, &technician.1, &resources, zone, !by_staff);
     let response = text(view)?;
     let detail = serde_json::json!({
         "from": known.start_at, "from_technician_id": known.technician_id,
@@ -211,6 +215,7 @@ async fn reschedule(
     )];
     statements.extend(queries::move_line(order_id, known.version, &wish.line_id, &to, ctx.now));
     statements.extend(taken.insert_besides(order_id, wish.line_id.as_str(), to.store_id)?);
+    statements.extend(queries::moved(order_id, &wish.line_id, !by_staff));
     let event_id = ctx.new_id()?;
     statements
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));

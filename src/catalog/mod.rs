@@ -22,7 +22,9 @@ mod stores;
 mod technicians;
 pub mod windows;
 
-use crate::auth::permission::Permission::{CatalogRead, CatalogWrite, ScheduleWrite};
+use crate::auth::permission::Permission::{
+    CatalogRead, CatalogWrite, ScheduleWrite, VisitWriteOwn,
+};
 use crate::http::Routes;
 use crate::routes;
 
@@ -68,4 +70,5 @@ pub fn routes() -> Routes {
         .staff(ScheduleWrite, routes!(holidays::list))
         .staff(ScheduleWrite, routes!(holidays::put, holidays::remove))
         .staff(CatalogWrite, routes!(photos::upload))
+        .staff(VisitWriteOwn, routes!(photos::upload_for_visit))
 }

@@ -56,6 +56,29 @@ fn shanghai() -> TimeZone {
     TimeZone(Zone::SHANGHAI)
 }
 
+/// What a store does about visits by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct VisitRules {
+    /// So many minutes after its end an appointment on which nothing is due is completed; 30 when it is
+    /// left out.
+    pub complete_after_minutes: Int<0, 1440>,
+    /// So many minutes after its start one without a check-in is a no-show; null for never.
+    pub no_show_after_minutes: Option<Int<5, 1440>>,
+    /// A member who did not come so often pays online, before the visit; null for never.
+    pub prepay_after_no_shows: Option<Int<1, 100>>,
+}
+
+impl Default for VisitRules {
+    fn default() -> Self {
+        Self {
+            complete_after_minutes: Int::of::<30>(),
+            no_show_after_minutes: None,
+            prepay_after_no_shows: None,
+        }
+    }
+}
+
 document! {
     /// A store.
     NewStore, ChangedStore {
@@ -91,6 +114,9 @@ document! {
         /// Appointments that it has room for at once; null for no limit.
         #[serde(default)]
         capacity: Option<Int<1, 500>>,
+        /// What it does about visits by itself.
+        #[serde(default)]
+        visit: VisitRules,
         /// Whether it takes bookings.
         #[serde(default)]
         status: OpenOrClosed,
@@ -118,6 +144,7 @@ impl NewStore {
             "cancellation": cancellation.transpose()?,
             "home_service": home_service.transpose()?,
             "capacity": self.capacity,
+            "visit": self.visit,
             "status": self.status,
         });
         let pieces = near::bigrams_json(&[self.name.as_str(), self.address.as_str()]);
@@ -157,6 +184,8 @@ pub struct Store {
     pub home_service: Option<HomeServing>,
     /// Appointments that it has room for at once; null for no limit.
     pub capacity: Option<i64>,
+    /// What it does about visits by itself.
+    pub visit: VisitRules,
     /// Whether it takes bookings.
     pub status: StoreStatus,
     /// Grows with each change.

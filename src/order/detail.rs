@@ -28,7 +28,8 @@ pub struct Event {
     /// When.
     at: At,
     /// `booked`, `paid`, `confirmed`, `moved`, `settled`, `cancelled`, `closed`, `claim_lost`,
-    /// `paid_in_vain`, `refund_requested`, `refunded`, `refund_abnormal`, `refund_closed`.
+    /// `paid_in_vain`, `checked_in`, `departed`, `arrived`, `started`, `finished`, `completed`,
+    /// `ended_unpaid`, `no_show`, `refund_requested`, `refunded`, `refund_abnormal`, `refund_closed`.
     kind: String,
     /// `member`, `staff` or `system`.
     actor_kind: String,

@@ -16,6 +16,8 @@ const VIEW: &str =
     'created_at', o.created_at,
     'store', (SELECT json_object('id', id, 'name', name, 'time_zone', time_zone)
         FROM store WHERE id = o.store_id),
+    'visit', json_object('checked_in_at', o.checked_in_at, 'ended_at', o.ended_at, 'moves', o.moves,
+        'max_moves', o.max_moves),
     'contact', json_object('name', o.contact_name, 'phone', o.contact_phone, 'note', o.note,
         'address', json(o.address)),
     'money', json_object('total_fen', o.total_fen, 'due_fen', o.due_fen, 'parts', json(o.price_parts),
@@ -31,7 +33,11 @@ const VIEW: &str =
         'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen,
         'resources', (SELECT json_group_array(json_object('id', r.id, 'name', r.name))
             FROM line_claim lc JOIN resource r ON lc.calendar = 'room:' || r.id
-            WHERE lc.line_id = l.id AND lc.status = l.status)))
+            WHERE lc.line_id = l.id AND lc.status = l.status),
+        'visit', json_object('departed_at', l.departed_at, 'arrived_at', l.arrived_at,
+            'started_at', l.started_at, 'finished_at', l.finished_at,
+            'photos', (SELECT json_group_array(photo_id) FROM (SELECT photo_id FROM visit_photo
+                WHERE line_id = l.id ORDER BY position)))))
         FROM order_line l WHERE l.order_id = o.id))";
 
 /// One order.

@@ -57,6 +57,12 @@ pub struct Order {
     address: Option<VisitAddress>,
     /// Until when the member may cancel or move it.
     changeable_until: At,
+    /// How often the member may still move it; null for no limit.
+    moves_left: Option<i64>,
+    /// When the customer checked in.
+    checked_in_at: Option<At>,
+    /// When its time was seen to be over with something due: it waits for the counter.
+    ended_at: Option<At>,
     /// Grows with every change.
     version: i64,
     /// When it was made.
@@ -114,6 +120,8 @@ pub struct Line {
     price_fen: i64,
     /// Rooms and equipment taken with it.
     resources: Vec<Resource>,
+    /// How far it has come.
+    visit: LineVisit,
 }
 
 /// A room or a piece of equipment.
@@ -123,6 +131,21 @@ pub struct Resource {
     pub id: Id,
     /// Its name.
     pub name: String,
+}
+
+/// How far a line's visit has come.
+#[derive(Default, Serialize, ToSchema)]
+pub struct LineVisit {
+    /// When the technician set out.
+    departed_at: Option<At>,
+    /// When they were there.
+    arrived_at: Option<At>,
+    /// When the service began.
+    started_at: Option<At>,
+    /// When it was done.
+    finished_at: Option<At>,
+    /// Photos of what was done.
+    photos: Vec<Id>,
 }
 
 /// An order's row.
@@ -141,7 +164,41 @@ pub struct Row {
     store: StoreRow,
     contact: ContactRow,
     money: MoneyRow,
+    visit: VisitRow,
     lines: Vec<LineRow>,
+}
+
+#[derive(Deserialize)]
+struct VisitRow {
+    checked_in_at: Option<i64>,
+    ended_at: Option<i64>,
+    moves: i64,
+    max_moves: Option<i64>,
+}
+
+/// How far a line's visit has come, in UTC milliseconds.
+#[derive(Deserialize)]
+pub struct LineVisitRow {
+    departed_at: Option<i64>,
+    arrived_at: Option<i64>,
+    started_at: Option<i64>,
+    finished_at: Option<i64>,
+    photos: Vec<Id>,
+}
+
+impl LineVisitRow {
+    /// On the store's clock.
+    #[must_use]
+    pub fn into_view(self, zone: Zone) -> LineVisit {
+        let at = |at: Option<i64>| at.map(|at| At::new(zone, at));
+        LineVisit {
+            departed_at: at(self.departed_at),
+            arrived_at: at(self.arrived_at),
+            started_at: at(self.started_at),
+            finished_at: at(self.finished_at),
+            photos: self.photos,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -183,6 +240,7 @@ struct LineRow {
     end_at: i64,
     price_fen: i64,
     resources: Vec<Resource>,
+    visit: LineVisitRow,
 }
 
 fn parts(parts: Vec<Part>) -> Vec<PricePart> {
@@ -236,6 +294,7 @@ impl Row {
             end_at: At::new(zone, line.end_at),
             price_fen: line.price_fen,
             resources: line.resources,
+            visit: line.visit.into_view(zone),
         });
         let pending = self.status == "pending_payment";
         Order {
@@ -260,6 +319,9 @@ impl Row {
             note: contact.note,
             address: contact.address,
             changeable_until: changeable_until(zone, self.start_at, self.change_notice_minutes),
+            moves_left: self.visit.max_moves.map(|most| (most - self.visit.moves).max(0)),
+            checked_in_at: self.visit.checked_in_at.map(|at| At::new(zone, at)),
+            ended_at: self.visit.ended_at.map(|at| At::new(zone, at)),
             version: self.version,
             created_at: At::new(zone, self.created_at),
             lines: lines.collect(),
@@ -306,6 +368,9 @@ impl Order {
             note: order.note.into(),
             address: order.address.cloned(),
             changeable_until: changeable_until(zone, line.start_at, order.change_notice_minutes),
+            moves_left: offer.service.max_moves,
+            checked_in_at: None,
+            ended_at: None,
             version: 1,
             created_at: At::new(zone, order.now),
             lines: vec![Line {
@@ -320,6 +385,7 @@ impl Order {
                 end_at: At::new(zone, line.end_at),
                 price_fen: order.total_fen,
                 resources,
+                visit: LineVisit::default(),
             }],
             start_at: line.start_at,
             notice_minutes: order.change_notice_minutes,
@@ -327,7 +393,7 @@ impl Order {
         }
     }
 
-    /// The order after a line has moved.
+    /// The order after a line has moved: it is before its visit again.
     pub fn moved(
         &mut self,
         line_id: &Id,
@@ -335,13 +401,18 @@ impl Order {
         technician_name: &str,
         resources: &[Resource],
         zone: Zone,
+        by_member: bool,
     ) {
+        (self.checked_in_at, self.ended_at) = (None, None);
+        self.moves_left = self.moves_left.map(|left| left - i64::from(by_member));
         for line in self.lines.iter_mut().filter(|line| line.id == *line_id) {
             line.technician_id = to.technician_id.clone();
             technician_name.clone_into(&mut line.technician_name);
             line.start_at = At::new(zone, to.start_at);
             line.end_at = At::new(zone, to.end_at);
             line.resources = resources.to_vec();
+            let photos = std::mem::take(&mut line.visit.photos);
+            line.visit = LineVisit { photos, ..LineVisit::default() };
         }
         self.start_at = to.start_at;
         self.changeable_until = changeable_until(zone, to.start_at, self.notice_minutes);

@@ -156,7 +156,8 @@ pub struct Refund {
     amount_fen: i64,
     /// `requested`, `processing`, `succeeded`, `abnormal`, `closed`.
     status: String,
-    /// `cancelled`, `claim_lost`, `paid_by_another`, `order_over`, `appointment_begun`, `staff`.
+    /// `cancelled`, `claim_lost`, `paid_by_another`, `order_over`, `appointment_begun`, `no_show`,
+    /// `staff`.
     cause: String,
     /// Why, in words.
     reason: String,

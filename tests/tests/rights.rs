@@ -12,7 +12,7 @@ use http::Method;
 use serde_json::{Value, json};
 use zhundian_tests::notices::{self, Notice, Wanted};
 use zhundian_tests::world::{date, some_phone, today};
-use zhundian_tests::{Api, Hours, Reply, Shop, Stack, forge};
+use zhundian_tests::{Api, Hours, Reply, Shop, Stack, forge, now_ms};
 
 /// What a role may do, as the documentation of `src/auth/permission.rs` has it.
 fn role_has(role: &str, permission: &str) -> bool {
@@ -20,6 +20,8 @@ fn role_has(role: &str, permission: &str) -> bool {
         "booking.read_own",
         "booking.read",
         "booking.write",
+        "visit.write_own",
+        "visit.write",
         "calendar.block_own",
         "calendar.block",
         "member.read",
@@ -40,11 +42,15 @@ fn role_has(role: &str, permission: &str) -> bool {
         "manager" => permission != "staff.write",
         // Appointments, orders and members; to book they see the catalog, and they take what is due.
         "cashier" => {
-            ["booking.", "calendar.", "member."].iter().any(|part| permission.starts_with(part))
+            ["booking.", "visit.", "calendar.", "member."]
+                .iter()
+                .any(|part| permission.starts_with(part))
                 || ["catalog.read", "payment.read", "payment.take"].contains(&permission)
         }
         // One's own appointments and time.
-        "technician" => ["booking.read_own", "calendar.block_own"].contains(&permission),
+        "technician" => {
+            ["booking.read_own", "visit.write_own", "calendar.block_own"].contains(&permission)
+        }
         _ => panic!("no role {role}"),
     }
 }
@@ -191,6 +197,11 @@ struct Scene {
     differences: Vec<String>,
     /// Starts of A's first technician that nobody has yet.
     starts: Vec<String>,
+    /// A with a service of five minutes, and its starts of the next hours.
+    short: Shop,
+    near: Vec<String>,
+    /// Orders whose appointment has begun.
+    absent: Vec<String>,
 }
 
 fn address() -> Value {
@@ -210,6 +221,17 @@ impl Scene {
             starts.extend(slots.iter().step_by(12).map(|slot| slot.start_at.clone()));
         }
         starts.reverse();
+        let mut short =
+            owner.get(format!("/api/v1/admin/services/{}", a.service)).await.expect(200).body;
+        let fields = short.as_object_mut().expect("an object");
+        fields.retain(|field, _| !["id", "version", "status"].contains(&field.as_str()));
+        (short["name"], short["duration_minutes"]) = ("修剪".into(), 5.into());
+        let service = owner.post("/api/v1/admin/services", short).await.expect(201);
+        let short = Shop { service: service.text("/id").to_owned(), ..a.clone() };
+        // From an hour on, within the half day before the start in which a customer may check in.
+        let slots = short.slots(&member, Some(&a.technicians[0]), &today(), 2).await;
+        let near = slots.iter().skip(12).take(12 * 10).map(|slot| slot.start_at.clone());
+        let near = near.rev().collect();
         let upload = owner.call(Method::POST, "/api/v1/admin/photos").body("image/png", PNG);
         let photo = upload.await.expect(201).text("/id").to_owned();
         let technician_staff = some_phone();
@@ -230,12 +252,19 @@ impl Scene {
             dead: Vec::new(),
             differences: Vec::new(),
             starts,
+            short,
+            near,
+            absent: Vec::new(),
         }
     }
 
     /// Rows that no client makes: what was given up, and what a bill says differently.
     async fn with_troubles() -> Self {
         let mut scene = Self::new().await;
+        for _ in 0..6 {
+            let order = scene.soon().await.0;
+            scene.absent.push(order);
+        }
         let id = |kind: char, number: usize| format!("{kind}{number:031}");
         let (dead, differences): (Vec<_>, Vec<_>) =
             (1..=4).map(|number| (id('a', number), id('b', number))).unzip();
@@ -249,7 +278,12 @@ impl Scene {
                     VALUES ('{difference}', 'bill_missing', 'alipay', '{difference}', '{{}}', '{{}}', 0);"
             )
         });
-        let sql: String = statements.collect();
+        let begun = format!(
+            "UPDATE orders SET start_at = {} WHERE id IN ('{}');",
+            now_ms() - 60_000,
+            scene.absent.join("', '")
+        );
+        let sql: String = statements.chain([begun]).collect();
         (scene.dead, scene.differences) = (dead, differences);
         scene.stack.change_d1(&sql).await;
         scene
@@ -272,6 +306,16 @@ impl Scene {
         let start = self.start();
         let reply = self.a.book(&self.member, Some(&self.a.technicians[0]), &start).await;
         let reply = reply.expect(201);
+        (reply.text("/order/id").to_owned(), reply.text("/order/lines/0/id").to_owned())
+    }
+
+    /// As [`Scene::order`], in the next hours; booked by staff, who have no limit.
+    async fn soon(&mut self) -> (String, String) {
+        let start = self.near.pop().expect("enough free starts");
+        let member = self.member.get("/api/v1/me").await.expect(200).text("/id").to_owned();
+        let body = json!({"store_id": self.short.store, "service_id": self.short.service,
+            "technician_id": self.a.technicians[0], "start_at": start, "member_id": member});
+        let reply = self.owner.post("/api/v1/staff/bookings", body).idempotent().await.expect(201);
         (reply.text("/order/id").to_owned(), reply.text("/order/lines/0/id").to_owned())
     }
 
@@ -411,7 +455,69 @@ impl Scene {
                 Ask { notice, ..ask(Nobody, notices::ALIPAY) }
             }
 
+            // The visit.
+            "check_in" => ask(Member, format!("/api/v1/orders/{}/check-in", self.soon().await.0)),
+            "get_feed" => {
+                let feed = self.owner.post("/api/v1/staff/my/feed", json!({})).await.expect(201);
+                ask(Nobody, feed.text("/path").to_owned())
+            }
+            "staff_check_in_code" | "check_in_by_order" => {
+                ask(OwnInA, format!("/api/v1/staff/orders/{}/check-in", self.soon().await.0))
+            }
+            "check_in_by_qr" => {
+                let path = format!("/api/v1/orders/{}/check-in", self.soon().await.0);
+                let qr = self.member.get(path).await.expect(200).text("/qr").to_owned();
+                ask(OwnInA, "/api/v1/staff/check-ins/qr").with(json!({"qr": qr}))
+            }
+            "check_in_by_code" => {
+                let path = format!("/api/v1/orders/{}/check-in", self.soon().await.0);
+                let code = self.member.get(path).await.expect(200).text("/code").to_owned();
+                let body = json!({"store_id": store, "code": code});
+                ask(OwnInA, "/api/v1/staff/check-ins/code").with(body)
+            }
+            "find_to_check_in" => {
+                ask(OwnInA, format!("/api/v1/staff/check-ins?store_id={store}&phone=0000"))
+            }
+            "depart" | "arrive" => {
+                let line = self.soon().await.1;
+                ask(OwnInA, format!("/api/v1/staff/appointments/{line}/{operation}"))
+                    .with(json!({}))
+            }
+            "start" => {
+                ask(OwnInA, format!("/api/v1/staff/appointments/{}/start", self.soon().await.1))
+            }
+            "finish" => {
+                let path = format!("/api/v1/staff/appointments/{}", self.soon().await.1);
+                self.owner.post(format!("{path}/start"), json!({})).await.check(200);
+                ask(OwnInA, format!("{path}/finish")).with(json!({}))
+            }
+            "no_show" => {
+                let order = self.absent.pop().expect("enough who did not come");
+                ask(StoreA, format!("/api/v1/staff/orders/{order}/no-show"))
+            }
+            "appointment" => {
+                ask(OwnInA, format!("/api/v1/staff/appointments/{}", self.order().await.1))
+            }
+            "appointment_history" => {
+                ask(OwnInA, format!("/api/v1/staff/appointments/{}/history", self.order().await.1))
+            }
+            "put_visit_note" => {
+                let path = format!("/api/v1/staff/appointments/{}/note", self.order().await.1);
+                ask(OwnInA, path).with(json!({"note": "右肩紧"}))
+            }
+            "put_preferences" => {
+                let path = format!("/api/v1/staff/appointments/{}", self.order().await.1);
+                let version = self.read(&path).await["customer"]["preferences_version"].clone();
+                let body = json!({"text": "不要精油", "version": version});
+                ask(OwnInA, format!("{path}/preferences")).with(body)
+            }
+            "store_visit_photo" => Ask { bytes: Some(PNG), ..ask(Nobody, "/api/v1/staff/photos") },
+
             // Staff about themselves.
+            "my_day" => ask(Nobody, format!("/api/v1/staff/my/day?date={}", today())),
+            "read_my_feed" | "make_my_feed" | "revoke_my_feed" => {
+                ask(Nobody, "/api/v1/staff/my/feed")
+            }
             "sign_out_staff" => ask(Nobody, "/api/v1/staff/auth/sign-out"),
             "read_staff_me" => ask(Nobody, "/api/v1/staff/me"),
 

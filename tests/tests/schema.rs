@@ -181,6 +181,7 @@ impl Facts {
             ("^/api/v1/(admin/)?services/", "services"),
             ("^/api/v1/(admin/|staff/)?technicians/", "technicians"),
             ("^/api/v1/(staff/)?orders/", "orders"),
+            ("^/api/v1/staff/appointments/", "lines"),
             ("^/api/v1/staff/blocks/", "blocks"),
             // What comes last counts.
             ("^/api/v1/admin/stores/[^/]*/retire", "spare_stores"),
