@@ -133,6 +133,14 @@ codes! {
     StoreClosed = "store_closed", CONFLICT, "门店暂停营业", "The store takes no bookings at present.";
     ServiceNotOffered = "service_not_offered", UNPROCESSABLE_ENTITY, "这家门店不提供这项服务", "This store does not offer this service.";
     TechnicianNotOffered = "technician_not_offered", UNPROCESSABLE_ENTITY, "这位技师不在这家门店做这项服务", "This technician does not do this service in this store.";
+    TechnicianByStore = "technician_by_store", UNPROCESSABLE_ENTITY, "这样预约时由门店安排技师", "In this mode the store chooses the technician.";
+    NotYoursToAnswer = "not_yours_to_answer", CONFLICT, "这个预约现在不需要这样答复", "This appointment does not wait for this answer.";
+    AnswerTooLate = "answer_too_late", CONFLICT, "答复时间已过", "The time to answer is over.";
+    OfferGone = "offer_gone", CONFLICT, "已被别人抢走,或不再开放", "Somebody else has it already, or it is offered no more.";
+    ExpressNotOffered = "express_not_offered", UNPROCESSABLE_ENTITY, "这家门店不接快速预约", "This store takes no express orders.";
+    OutsideWish = "outside_wish", UNPROCESSABLE_ENTITY, "不在顾客希望的时间段内", "This is outside the time that the customer wished for.";
+    NoProposal = "no_proposal", CONFLICT, "现在没有待确认的方案", "There is no proposal to answer.";
+    ProposalExpired = "proposal_expired", CONFLICT, "方案已过期,款项会原路退回", "The proposal has expired; what was paid goes back.";
     ModeNotOffered = "mode_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能这样预约", "This service cannot be booked in this way.";
     PlaceNotOffered = "place_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能在这里做", "This service is not done at this place.";
     AddressOutsideArea = "address_outside_area", UNPROCESSABLE_ENTITY, "这个地址不在上门范围内", "This address is outside the area that the store serves.";

@@ -13,6 +13,7 @@ pub mod config;
 pub mod d1;
 pub mod document;
 pub mod error;
+pub mod express;
 pub mod http;
 pub mod jobs;
 pub mod member;

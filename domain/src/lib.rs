@@ -11,6 +11,8 @@
 //! - [`calendar`]: who has which interval of a calendar (invariants I1 and I2 are decided here);
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
 //! - [`geo`] and [`home`]: where the customer lives, how long the way is and what it costs;
+//! - [`assignment`]: who serves what in a visit; [`staffing`]: how an appointment comes to its technician;
+//! - [`recommendation`]: which starts suit a member, their technicians and the store best;
 //! - [`pricing`] and [`order`]: what a booking costs and what may become of it;
 //! - [`payment`], [`cancellation`] and [`ledger`]: what evidence of a payment does, what comes back, and
 //!   the accounts that say where the money is (invariants I4 and I5);
@@ -30,6 +32,8 @@ pub mod ledger;
 pub mod order;
 pub mod payment;
 pub mod pricing;
+pub mod recommendation;
+pub mod staffing;
 pub mod time;
 pub mod working;
 pub mod zone;

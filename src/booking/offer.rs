@@ -8,7 +8,7 @@ use zhundian_domain::availability::{NotOffered, Notice, Offer as Rule, Opening, 
 use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::geo::Point;
 use zhundian_domain::home::{Home, HomeService, fee_part};
-use zhundian_domain::pricing::{DepositRule, Price, price};
+use zhundian_domain::pricing::{DepositRule, Part, Price, price};
 use zhundian_domain::time::{
     Bits, DayBits, DayRange, Interval, LocalInstant, Tick, UtcDay, date_at, local_instant, wall_at,
 };
@@ -19,6 +19,7 @@ use zhundian_durable_objects::calls::ProjectedDay;
 use crate::booking::visit::{Rounds, Travel, Visit};
 use crate::calendars;
 use crate::catalog::home::point;
+use crate::catalog::ways::Ways;
 use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
 use crate::http::fields::{Id, Instant};
@@ -174,6 +175,8 @@ pub struct Store {
     pub time_zone: Zone,
     hours: Week,
     open: bool,
+    /// How it takes bookings.
+    pub ways: Ways,
     /// A member who did not come so often pays before the visit.
     pub prepay_after_no_shows: Option<i64>,
     holidays: Vec<NaiveDate>,
@@ -202,6 +205,7 @@ pub struct Technician(
     String,
     Option<String>,
     Option<BTreeMap<NaiveDate, i64>>,
+    i64,
     Option<Rounds>,
 );
 
@@ -216,6 +220,18 @@ impl Technician {
     #[must_use]
     pub fn load(&self, date: NaiveDate) -> i64 {
         self.4.as_ref().and_then(|loads| loads.get(&date)).copied().unwrap_or(0)
+    }
+
+    /// Their level.
+    #[must_use]
+    pub fn level(&self) -> &str {
+        &self.2
+    }
+
+    /// When they were last given an order by turn; UTC milliseconds.
+    #[must_use]
+    pub const fn turn_at(&self) -> i64 {
+        self.5
     }
 
     /// Free ticks as the projection has them, over `days`.
@@ -342,7 +358,7 @@ impl Offer {
         let visit = Visit::new(point, self.store.point()?, rule);
         let travel = if new { Some(visit.travel()?) } else { None };
         let homes = self.technicians.iter().map(|one| {
-            let rounds = one.5.as_ref().ok_or_else(|| Problem::internal("no rounds were read"))?;
+            let rounds = one.6.as_ref().ok_or_else(|| Problem::internal("no rounds were read"))?;
             rounds.place(&visit)
         });
         let homes = homes.collect::<Answer<Vec<_>>>()?;
@@ -358,13 +374,21 @@ impl Offer {
         self.technicians.iter().map(|one| calendars::technician(one.id())).zip(homes).collect()
     }
 
+    /// Whether a technician is free for a start, by the projection.
+    #[must_use]
+    pub fn is_free(&self, technician: &Technician, start: Tick) -> bool {
+        let Some((_, block)) = self.shape().at(start) else { return false };
+        let known = Known { store_id: &self.store.id, fresh: &[] };
+        self.starts(technician, days_around(block), known).get(start)
+    }
+
     /// Starts at which a technician is free, over `around`, by what is known.
     #[must_use]
     pub fn starts(&self, technician: &Technician, around: Interval, known: Known) -> Bits {
         let calendar = calendars::technician(technician.id());
         let home = self.visit.as_ref().and_then(|(homes, _)| {
             let at = self.technicians.iter().position(|one| one.id() == technician.id())?;
-            Some((homes.get(at)?, technician.5.as_ref()?))
+            Some((homes.get(at)?, technician.6.as_ref()?))
         });
         let Some((home, rounds)) = home else {
             let mut free = technician.free(around);
@@ -460,9 +484,18 @@ impl Offer {
     /// The price with a technician.
     #[must_use]
     pub fn price(&self, technician: &Technician) -> Price {
-        let fee_fen = self.visit.as_ref().map_or(0, |(_, fee_fen)| *fee_fen);
         price(self.service.price_fen, &self.service.level_prices, &technician.2)
-            .and(fee_part(fee_fen))
+            .and(self.fee_part())
+    }
+
+    /// The price of an appointment whose technician the store chooses: the same whoever it will be.
+    #[must_use]
+    pub fn price_of_any(&self) -> Price {
+        price(self.service.price_fen, &[], "").and(self.fee_part())
+    }
+
+    fn fee_part(&self) -> Option<Part> {
+        self.visit.as_ref().and_then(|(_, fee_fen)| fee_part(*fee_fen))
     }
 
     /// Starts allowed over `range`, days that are full left out.

@@ -1,6 +1,7 @@
 //! The SQL of taking time.
 
 use chrono::NaiveDate;
+use zhundian_domain::staffing::{Assignment, USUAL_WAIT_MINUTES};
 use zhundian_domain::time::UtcDay;
 
 use crate::booking::visit::VisitAddress;
@@ -22,12 +23,18 @@ pub enum Asked<'a> {
         /// At the customer's home.
         home: bool,
     },
-    /// The service and store of an order's line, with its technician or another.
+    /// The service and store of an order's line, with its technician or another; with anyone when the
+    /// line is nobody's yet.
     Line {
         /// The line.
         line_id: &'a Id,
         /// Another technician.
         technician_id: Option<&'a Id>,
+    },
+    /// The service and store of an order's line, with anyone who can do it.
+    Anyone {
+        /// The line.
+        line_id: &'a Id,
     },
 }
 
@@ -72,7 +79,9 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
     // In the store nothing more is read of a technician's day than its free bits.
     let (bits, rounds) = match asked {
         Asked::Service { home: false, .. } => ("free", "NULL"),
-        Asked::Service { home: true, .. } | Asked::Line { .. } => (ROUNDS_BITS, ROUNDS),
+        Asked::Service { home: true, .. } | Asked::Line { .. } | Asked::Anyone { .. } => {
+            (ROUNDS_BITS, ROUNDS)
+        }
     };
     let (first, second, third, asked) = match asked {
         Asked::Service { service_id, store_id, technician_id, home } => (
@@ -89,9 +98,18 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
             Param::from(*line_id),
             Param::Null,
             Param::from((*technician_id).cloned()),
-            "SELECT service_id, store_id, coalesce(?3, technician_id) AS technician_id,
+            "SELECT service_id, store_id, coalesce(?3, CASE
+                WHEN assignment IN ('assigned', 'asked') THEN technician_id END) AS technician_id,
                 home IS NOT NULL AS home, id AS line_id
              FROM order_line WHERE id = ?1 AND ?2 IS NULL",
+        ),
+        Asked::Anyone { line_id } => (
+            Param::from(*line_id),
+            Param::Null,
+            Param::Null,
+            "SELECT service_id, store_id, NULL AS technician_id,
+                home IS NOT NULL AS home, id AS line_id
+             FROM order_line WHERE id = ?1 AND ?2 IS NULL AND ?3 IS NULL",
         ),
     };
     let day = |date: NaiveDate| {
@@ -126,7 +144,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
                 'latitude', latitude, 'longitude', longitude,
                 'home_service', json(CASE WHEN asked.home THEN home_service END),
                 'hours', json(hours), 'open', json(CASE status WHEN 'open' THEN 'true' ELSE 'false' END),
-                'prepay_after_no_shows', prepay_after_no_shows,
+                'prepay_after_no_shows', prepay_after_no_shows, 'ways', json(ways),
                 'holidays', (SELECT json_group_array(date) FROM store_holiday
                     WHERE store_id = store.id AND date BETWEEN ?4 AND ?5))
                 FROM store WHERE id = asked.store_id AND status <> 'retired'),
@@ -141,7 +159,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
                     (SELECT group_concat(day || {bits}, '') FROM calendar_day
                         WHERE store_id = asked.store_id AND calendar = 'technician:' || t.id
                         AND day BETWEEN ?6 AND ?7),
-                    {load}, json({rounds})))
+                    {load}, t.turn_at, json({rounds})))
                 FROM technician_store ts JOIN technician t ON t.id = ts.technician_id
                 JOIN service s ON s.id = asked.service_id
                 WHERE ts.store_id = asked.store_id AND t.status = 'active'
@@ -264,6 +282,10 @@ pub struct Line<'a> {
     pub home: Option<String>,
     /// The store's business date of the start.
     pub date: NaiveDate,
+    /// How far it has come to its technician.
+    pub assignment: Assignment,
+    /// Until when an answer is waited for, UTC milliseconds.
+    pub answer_by: Option<i64>,
 }
 
 /// An order as it is written.
@@ -272,7 +294,7 @@ pub struct Order<'a> {
     pub id: &'a Id,
     /// Whose, when known.
     pub member_id: Option<&'a Id>,
-    /// `direct`.
+    /// `direct`, `assigned`, `express`.
     pub mode: &'a str,
     /// `confirmed`, or `pending_payment` when something is due now.
     pub status: zhundian_domain::order::Status,
@@ -334,25 +356,35 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
             order.cancellation,
             order.address.and_then(|address| serde_json::to_string(address).ok())
         ),
-        sql!(
-            "INSERT INTO order_line (id, order_id, kind, store_id, service_id, technician_id, claim_id,
-                start_at, end_at, block_start, block_end, date, status, price_fen, home)
-             VALUES (?1, ?2, 'appointment', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'live', ?12, ?13)",
-            line_id,
-            order.id,
-            line.store_id,
-            line.service_id,
-            line.technician_id,
-            line.claim_id,
-            line.start_at,
-            line.end_at,
-            line.block_start,
-            line.block_end,
-            line.date,
-            order.total_fen,
-            line.home.as_deref()
-        ),
+        insert_line(order.id, order.total_fen, line, line_id),
     ]
+}
+
+/// Writes an order's line; its id is `line_id`.
+#[must_use]
+pub fn insert_line(order_id: &Id, price_fen: i64, line: &Line, line_id: &str) -> Statement {
+    sql!(
+        "INSERT INTO order_line (id, order_id, kind, store_id, service_id, technician_id, claim_id,
+            start_at, end_at, block_start, block_end, date, status, price_fen, assignment, answer_by,
+            home)
+         VALUES (?1, ?2, 'appointment', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'live', ?12, ?13, ?14,
+            ?15)",
+        line_id,
+        order_id,
+        line.store_id,
+        line.service_id,
+        line.technician_id,
+        line.claim_id,
+        line.start_at,
+        line.end_at,
+        line.block_start,
+        line.block_end,
+        line.date,
+        price_fen,
+        line.assignment.as_str(),
+        line.answer_by,
+        line.home.as_deref()
+    )
 }
 
 /// Writes the claims of a line besides its first: `[[claim, calendar, start, end, block start, block end,
@@ -410,8 +442,8 @@ pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64)
         ),
         sql!(
             "UPDATE order_line SET technician_id = ?2, claim_id = ?3, start_at = ?4, end_at = ?5,
-                block_start = ?6, block_end = ?7, date = ?8, home = ?9, version = version + 1
-             WHERE id = ?1",
+                block_start = ?6, block_end = ?7, date = ?8, assignment = ?9, answer_by = ?10, home = ?11,
+                version = version + 1 WHERE id = ?1",
             line_id,
             to.technician_id,
             to.claim_id,
@@ -420,6 +452,8 @@ pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64)
             to.block_start,
             to.block_end,
             to.date,
+            to.assignment.as_str(),
+            to.answer_by,
             to.home.as_deref()
         ),
     ]
@@ -536,12 +570,130 @@ pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
     sql!(
         "SELECT json_object('member_id', o.member_id, 'store_id', o.store_id, 'status', o.status,
             'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
-            'technician_id', l.technician_id, 'start_at', l.start_at, 'moves', o.moves,
-            'max_moves', o.max_moves, 'address', json(o.address),
+            'mode', o.mode, 'technician_id', l.technician_id, 'start_at', l.start_at,
+            'assignment', l.assignment, 'answer_by', l.answer_by, 'declined_by', json(l.declined_by),
+            'moves', o.moves, 'max_moves', o.max_moves, 'address', json(o.address),
             'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
                 SELECT calendar, claim_id FROM claim WHERE line_id = l.id ORDER BY block_start))) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",
         order_id,
         line_id
+    )
+}
+
+/// The technician has had a turn.
+#[must_use]
+pub fn take_turn(technician_id: &Id, now: i64) -> Statement {
+    sql!("UPDATE technician SET turn_at = ?2 WHERE id = ?1", technician_id, now)
+}
+
+/// A line's next state without a move, if the order is confirmed and at the version that was read (raises
+/// `order_version`). `declines` is whether its technician is one of those who declined it.
+#[must_use]
+pub fn set_assignment(
+    (order_id, version): (&Id, i64),
+    line_id: &Id,
+    (assignment, answer_by): (Assignment, Option<i64>),
+    declines: bool,
+    now: i64,
+) -> [Statement; 3] {
+    [
+        crate::d1::precondition(
+            "order_version",
+            "SELECT 1 FROM orders WHERE id = ?1 AND version = ?2 AND status = 'confirmed'",
+            vec![order_id.into(), version.into()],
+        ),
+        sql!(
+            "UPDATE orders SET version = version + 1, updated_at = ?2 WHERE id = ?1",
+            order_id,
+            now
+        ),
+        sql!(
+            "UPDATE order_line SET assignment = ?2, answer_by = ?3, version = version + 1,
+                declined_by = CASE WHEN ?4 THEN json_insert(declined_by, '$[#]', technician_id)
+                    ELSE declined_by END
+             WHERE id = ?1",
+            line_id,
+            assignment.as_str(),
+            answer_by,
+            declines
+        ),
+    ]
+}
+
+/// The clock of the answer begins when the order is confirmed: of lines whose technician is to accept them.
+#[must_use]
+pub fn start_waiting(order_id: &Id, now: i64) -> Statement {
+    sql!(
+        "UPDATE order_line SET answer_by = min(start_at, ?2 + 60000 * coalesce((
+            SELECT ways ->> 'accept_within_minutes' FROM store WHERE id = order_line.store_id), ?3))
+         WHERE order_id = ?1 AND assignment = 'asked' AND answer_by IS NULL",
+        order_id,
+        now,
+        USUAL_WAIT_MINUTES
+    )
+}
+
+/// Lines whose answer is overdue, or whose next technician is to be found: orders and lines.
+#[must_use]
+pub fn unanswered(now: i64, limit: u32) -> Statement {
+    sql!(
+        "SELECT json_array(l.order_id, l.id) AS json FROM order_line l JOIN orders o ON o.id = l.order_id
+         WHERE l.status = 'live' AND l.assignment IN ('asked', 'declined', 'offered')
+            AND l.answer_by <= ?1 AND o.status = 'confirmed'
+         ORDER BY l.answer_by LIMIT ?2",
+        now,
+        limit
+    )
+}
+
+/// What waits for a technician's answer in a store: what they are asked, and what is offered to all who can
+/// do it; to everybody's eyes without one. By start, one more than the limit.
+#[must_use]
+pub fn open_lines(
+    store_id: &Id,
+    technician_id: Option<&Id>,
+    after: Option<(i64, String)>,
+    limit: u32,
+) -> Statement {
+    let (after_start, after_id) = after.unwrap_or_default();
+    sql!(
+        format!(
+            "SELECT json_object('order_id', l.order_id, 'line_id', l.id, 'assignment', l.assignment,
+                'technician_id', CASE l.assignment WHEN 'asked' THEN l.technician_id END,
+                'service_id', l.service_id,
+                'service_name', s.name, 'start_at', l.start_at, 'end_at', l.end_at,
+                'answer_by', l.answer_by, 'note', o.note,
+                'time_zone', (SELECT time_zone FROM store WHERE id = l.store_id)) AS json
+             FROM order_line l JOIN orders o ON o.id = l.order_id JOIN service s ON s.id = l.service_id
+             WHERE l.store_id = ?1 AND l.status = 'live' AND l.assignment IN ('asked', 'offered')
+                AND o.status = 'confirmed' AND (l.start_at, l.id) > (CAST(?3 AS INTEGER), ?4)
+                AND (?2 IS NULL OR (l.assignment = 'asked' AND l.technician_id = ?2)
+                    OR (l.assignment = 'offered' AND EXISTS (SELECT 1 FROM technician t
+                        JOIN technician_store ts ON ts.technician_id = t.id AND ts.store_id = l.store_id
+                        WHERE t.id = ?2 AND t.status = 'active' AND {ELIGIBLE} AND NOT EXISTS (
+                            SELECT 1 FROM json_each(l.declined_by) WHERE value = t.id))))
+             ORDER BY l.start_at, l.id LIMIT ?5"
+        ),
+        store_id,
+        technician_id,
+        after_start,
+        after_id,
+        limit + 1
+    )
+}
+
+/// The member's last twelve appointments that were not given up, of the last fifty orders: starts and
+/// technicians.
+#[must_use]
+pub fn last_visits(member_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_group_array(json_array(start_at, technician_id)) AS json FROM (
+            SELECT start_at, technician_id FROM (
+                SELECT start_at, technician_id, status FROM orders WHERE member_id = ?1
+                ORDER BY start_at DESC, id DESC LIMIT 50)
+            WHERE technician_id IS NOT NULL AND status NOT IN ('cancelled', 'closed', 'no_show')
+            LIMIT 12)",
+        member_id
     )
 }

@@ -20,6 +20,7 @@ mod resources;
 mod services;
 mod stores;
 mod technicians;
+pub mod ways;
 pub mod windows;
 
 use crate::auth::permission::Permission::{

@@ -32,7 +32,7 @@ pub fn cancellation(service: &str, store_id: &str) -> String {
 const STORE: &str = "json_set(json_object('id', r.id, 'name', r.name, 'address', r.address,
     'latitude', r.latitude, 'longitude', r.longitude, 'phone', r.phone, 'time_zone', r.time_zone,
     'hours', json(r.hours), 'introduction', r.introduction, 'photos', json(r.photos),
-    'cancellation', json(r.cancellation), 'capacity', r.capacity, 'status', r.status,
+    'cancellation', json(r.cancellation), 'capacity', r.capacity, 'ways', json(r.ways), 'status', r.status,
     'version', r.version,
     'visit', json_object('complete_after_minutes', r.complete_after_minutes,
         'no_show_after_minutes', r.no_show_after_minutes,
@@ -390,12 +390,12 @@ pub fn put_store(id: &Id, document: &str, pieces: &str, now: i64) -> Vec<Stateme
     vec![
         sql!(
             "INSERT INTO store (id, name, address, latitude, longitude, phone, time_zone, hours,
-               introduction, photos, cancellation, capacity, home_service, status, complete_after_minutes,
+               introduction, photos, cancellation, capacity, ways, home_service, status, complete_after_minutes,
                no_show_after_minutes, prepay_after_no_shows, created_at, updated_at)
              SELECT ?1, ?2 ->> 'name', ?2 ->> 'address', ?2 ->> 'latitude', ?2 ->> 'longitude',
                ?2 ->> 'phone', ?2 ->> 'time_zone', ?2 -> 'hours', ?2 ->> 'introduction',
-               ?2 -> 'photos', ?2 ->> 'cancellation', ?2 ->> 'capacity', ?2 ->> 'home_service',
-               ?2 ->> 'status',
+               ?2 -> 'photos', ?2 ->> 'cancellation', ?2 ->> 'capacity', ?2 -> 'ways',
+               ?2 ->> 'home_service', ?2 ->> 'status',
                ?2 ->> '$.visit.complete_after_minutes', ?2 ->> '$.visit.no_show_after_minutes',
                ?2 ->> '$.visit.prepay_after_no_shows', ?3, ?3
              WHERE true
@@ -405,6 +405,7 @@ pub fn put_store(id: &Id, document: &str, pieces: &str, now: i64) -> Vec<Stateme
                introduction = excluded.introduction, photos = excluded.photos,
                cancellation = excluded.cancellation, capacity = excluded.capacity,
                home_service = excluded.home_service,
+               ways = excluded.ways,
                complete_after_minutes = excluded.complete_after_minutes,
                no_show_after_minutes = excluded.no_show_after_minutes,
                prepay_after_no_shows = excluded.prepay_after_no_shows,

@@ -50,6 +50,19 @@ pub enum Mode {
     Plan,
 }
 
+impl Mode {
+    /// As rows and clients say it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::Direct => "direct",
+            Self::Express => "express",
+            Self::Plan => "plan",
+        }
+    }
+}
+
 /// Whether something can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

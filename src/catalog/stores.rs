@@ -14,6 +14,8 @@ use super::home::{HomeServing, PublicHomeServing};
 use super::record::{
     self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
 };
+use super::services::Mode;
+use super::ways::{ExpressTerms, Ways};
 use super::{near, queries, windows};
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -114,6 +116,9 @@ document! {
         /// Appointments that it has room for at once; null for no limit.
         #[serde(default)]
         capacity: Option<Int<1, 500>>,
+        /// How it takes bookings.
+        #[serde(default)]
+        ways: Ways,
         /// What it does about visits by itself.
         #[serde(default)]
         visit: VisitRules,
@@ -144,6 +149,7 @@ impl NewStore {
             "cancellation": cancellation.transpose()?,
             "home_service": home_service.transpose()?,
             "capacity": self.capacity,
+            "ways": self.ways,
             "visit": self.visit,
             "status": self.status,
         });
@@ -184,6 +190,8 @@ pub struct Store {
     pub home_service: Option<HomeServing>,
     /// Appointments that it has room for at once; null for no limit.
     pub capacity: Option<i64>,
+    /// How it takes bookings.
+    pub ways: Ways,
     /// What it does about visits by itself.
     pub visit: VisitRules,
     /// Whether it takes bookings.
@@ -359,6 +367,10 @@ pub struct PublicStore {
     pub cancellation: Tiers,
     /// Where it serves at home and what the way costs; null when it does not.
     pub home_service: Option<PublicHomeServing>,
+    /// Of the modes that a service offers, those that this store does; all of them when it is empty.
+    pub modes: Vec<Mode>,
+    /// What an express order is about; null when it takes none.
+    pub express: Option<ExpressTerms>,
     /// Whether it takes bookings.
     pub status: StoreStatus,
     /// From the point that was asked for.
@@ -384,6 +396,8 @@ impl From<Store> for PublicStore {
             photos: store.photos,
             cancellation: store.cancellation.unwrap_or_default(),
             home_service: store.home_service.map(PublicHomeServing::from),
+            express: store.ways.express().cloned(),
+            modes: store.ways.modes.0,
             status: store.status,
             distance_m: None,
             holidays: None,

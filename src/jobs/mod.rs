@@ -3,11 +3,12 @@
 //!
 //! | cron (UTC) | jobs |
 //! |---|---|
-//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`reconcile_payments`], [`mark_no_shows`], [`complete_visits`] |
+//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`answer_deadlines`], [`reconcile_payments`], [`mark_no_shows`], [`complete_visits`] |
 //! | every five minutes | [`audit_calendars`] |
 //! | 02:40 and 03:40, 10:40 and 11:40 in Beijing | [`compare_bills`] |
 //! | 19:10, 03:10 in Beijing | [`expire_rows`], [`remove_photos`] |
 
+pub mod answer_deadlines;
 pub mod audit_calendars;
 pub mod compare_bills;
 pub mod complete_visits;
@@ -62,6 +63,7 @@ pub async fn run(env: Env, cron: &str) {
         "* * * * *" => {
             record(&ctx, "deliver_outbox", |_| deliver_outbox::run(&ctx, until)).await;
             record(&ctx, "expire_unpaid", |_| expire_unpaid::run(&ctx, until)).await;
+            record(&ctx, "answer_deadlines", |_| answer_deadlines::run(&ctx, until)).await;
             record(&ctx, "reconcile_payments", |_| reconcile_payments::run(&ctx, until)).await;
             record(&ctx, "mark_no_shows", |_| mark_no_shows::run(&ctx, until)).await;
             record(&ctx, "complete_visits", |_| complete_visits::run(&ctx, until)).await;

@@ -9,7 +9,7 @@ use crate::order::Actor;
 use crate::sql;
 
 /// One order as [`super::view::Row`] reads it; `o` is the order.
-const VIEW: &str =
+pub const VIEW: &str =
     "json_object('id', o.id, 'status', o.status, 'mode', o.mode, 'payment', o.payment,
     'member_id', o.member_id, 'service_id', o.service_id,
     'change_notice_minutes', o.change_notice_minutes, 'start_at', o.start_at, 'version', o.version,
@@ -25,11 +25,15 @@ const VIEW: &str =
         'paid_fen', coalesce((SELECT balance_fen FROM account WHERE id = 'order:' || o.id), 0),
         'refunded_fen', coalesce((SELECT sum(amount_fen) FROM refund
             WHERE order_id = o.id AND status <> 'closed'), 0)),
+    'express', (SELECT json_object('category', category, 'from_at', from_at, 'until_at', until_at,
+        'state', state, 'due_at', due_at, 'proposal', json(proposal))
+        FROM express WHERE order_id = o.id),
     'lines', (SELECT json_group_array(json_object('id', l.id, 'kind', l.kind, 'status', l.status,
         'service_id', l.service_id,
         'service_name', (SELECT name FROM service WHERE id = l.service_id),
         'technician_id', l.technician_id,
         'technician_name', (SELECT name FROM technician WHERE id = l.technician_id),
+        'assignment', l.assignment, 'answer_by', l.answer_by,
         'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen,
         'resources', (SELECT json_group_array(json_object('id', r.id, 'name', r.name))
             FROM line_claim lc JOIN resource r ON lc.calendar = 'room:' || r.id
@@ -154,8 +158,11 @@ pub fn to_cancel(id: &Id) -> Statement {
             'version', version, 'change_notice_minutes', change_notice_minutes, 'start_at', start_at,
             'cancellation', json(cancellation),
             'pending', (SELECT id FROM payment WHERE order_id = orders.id AND status = 'pending'),
-            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM claim
-                WHERE order_id = orders.id AND status = 'live')) AS json
+            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
+                SELECT calendar, claim_id FROM claim WHERE order_id = orders.id AND status = 'live'
+                UNION ALL SELECT c.value ->> 'calendar', c.value ->> '$.spec.id'
+                    FROM express e, json_each(e.proposal, '$.claims') c
+                    WHERE e.order_id = orders.id AND e.state = 'proposed'))) AS json
          FROM orders WHERE id = ?1",
         id
     )
@@ -163,7 +170,7 @@ pub fn to_cancel(id: &Id) -> Statement {
 
 /// Cancels an order that is still as it was read (raises `order_version`).
 #[must_use]
-pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 4] {
+pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 5] {
     let [lines, claims] = give_up_lines(id);
     [
         crate::d1::precondition(
@@ -178,6 +185,7 @@ pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 4] {
         ),
         lines,
         claims,
+        sql!("UPDATE express SET state = 'ended', due_at = NULL WHERE order_id = ?1", id),
     ]
 }
 

@@ -10,9 +10,11 @@ use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::zone::Zone;
 use zhundian_durable_objects::calls::{Confirm, ConfirmReply, Release};
 
+use crate::booking;
 use crate::calendars;
 use crate::d1::Statement;
 use crate::error::{Answer, Problem};
+use crate::express;
 use crate::http::fields::Id;
 use crate::http::{Ctx, timeout};
 use crate::order::{self, Actor};
@@ -208,6 +210,9 @@ pub async fn confirm(
     }
     if let Some((order_id, true)) = order {
         statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
+        // Whoever is to answer has their time from now on.
+        statements.push(booking::queries::start_waiting(order_id, ctx.now));
+        statements.push(express::queries::start_waiting(order_id, ctx.now));
     }
     Ok(statements)
 }

@@ -89,6 +89,23 @@ pub struct Claimed {
     pub written: Vec<WrittenDay>,
 }
 
+impl Claimed {
+    /// As `line_claim` keeps it: claim, calendar, start, end, block's start and end, quantity.
+    #[must_use]
+    pub fn row(&self) -> (&str, &str, i64, i64, i64, i64, u16) {
+        let ClaimSpec { service, block, quantity, .. } = &self.spec;
+        (
+            &self.spec.id,
+            &self.calendar,
+            service.start.ms(),
+            service.end.ms(),
+            block.start.ms(),
+            block.end.ms(),
+            *quantity,
+        )
+    }
+}
+
 /// The rows that give claims back, each with its calendar.
 ///
 /// # Errors

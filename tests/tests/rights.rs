@@ -7,12 +7,13 @@
 //! the test, so a new route must be added.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
 use zhundian_tests::notices::{self, Notice, Wanted};
 use zhundian_tests::world::{date, some_phone, today};
-use zhundian_tests::{Api, Hours, Reply, Shop, Stack, forge, now_ms};
+use zhundian_tests::{Api, Hours, Reply, Shop, Stack, eventually, forge, now_ms};
 
 /// What a role may do, as the documentation of `src/auth/permission.rs` has it.
 fn role_has(role: &str, permission: &str) -> bool {
@@ -20,6 +21,7 @@ fn role_has(role: &str, permission: &str) -> bool {
         "booking.read_own",
         "booking.read",
         "booking.write",
+        "booking.write_own",
         "visit.write_own",
         "visit.write",
         "calendar.block_own",
@@ -49,7 +51,8 @@ fn role_has(role: &str, permission: &str) -> bool {
         }
         // One's own appointments and time.
         "technician" => {
-            ["booking.read_own", "visit.write_own", "calendar.block_own"].contains(&permission)
+            ["booking.read_own", "booking.write_own", "visit.write_own", "calendar.block_own"]
+                .contains(&permission)
         }
         _ => panic!("no role {role}"),
     }
@@ -213,10 +216,20 @@ impl Scene {
     async fn new() -> Self {
         let stack = Stack::start().await;
         let owner = stack.owner().await;
-        let (a, b) = (stack.shop(2, Hours::Always).await, stack.shop(1, Hours::Always).await);
+        let modes = json!({"modes": ["direct", "assigned", "express"]});
+        let (a, b) =
+            (stack.shop_with(2, Hours::Always, modes).await, stack.shop(1, Hours::Always).await);
+        let path = format!("/api/v1/admin/stores/{}", a.store);
+        let mut store = owner.get(&path).await.expect(200).body;
+        store.as_object_mut().expect("a store").remove("id");
+        store["ways"] = json!({
+            "accept_within_minutes": 30, "when_declined": "offer_to_all",
+            "express": {"deposit_fen": 0, "propose_within_minutes": 60, "answer_within_minutes": 60},
+        });
+        owner.put(&path, store).await.check(200);
         let (member, other_member) = (stack.some_member().await, stack.some_member().await);
         let mut starts = Vec::new();
-        for first in [2, 4] {
+        for first in [2, 4, 6, 8] {
             let slots = a.slots(&member, Some(&a.technicians[0]), &date(first), 2).await;
             starts.extend(slots.iter().step_by(12).map(|slot| slot.start_at.clone()));
         }
@@ -295,6 +308,51 @@ impl Scene {
         let member = self.stack.some_member().await;
         let booked = self.a.book(&member, Some(&self.a.technicians[0]), &start).await.expect(201);
         booked.text("/order/id").to_owned()
+    }
+
+    /// A new order of somebody's that A's first technician is asked to accept: its path and line.
+    async fn asked(&mut self) -> (String, Value) {
+        let order = self.unpaid_order().await;
+        let path = format!("/api/v1/staff/orders/{order}");
+        let line = self.read(&path).await["order"]["lines"][0]["id"].clone();
+        (path, json!({"line_id": line}))
+    }
+
+    /// An appointment that is offered to all who can do it: its path and line.
+    async fn offered(&mut self) -> (String, Value) {
+        let (path, line) = self.asked().await;
+        self.owner.post(format!("{path}/decline"), line.clone()).await.check(200);
+        eventually("it is offered", Duration::from_secs(20), async || {
+            let order = self.read(&path).await;
+            (order["order"]["lines"][0]["assignment"] == "offered").then_some(())
+        })
+        .await;
+        (path, line)
+    }
+
+    fn wish(&mut self) -> (Value, String) {
+        let start = self.start();
+        let from = chrono::DateTime::parse_from_rfc3339(&start).expect("an instant");
+        let until = (from + chrono::Duration::hours(1)).to_rfc3339();
+        let body = json!({"store_id": self.a.store, "category": "推拿", "from": start, "until": until,
+            "payment": "online"});
+        (body, start)
+    }
+
+    /// An express order of the first member's, with the body of a proposal for it.
+    async fn wished(&mut self) -> (String, Value) {
+        let (wish, start) = self.wish();
+        let placed = self.member.post("/api/v1/express-bookings", wish).idempotent().await;
+        let order = placed.expect(201).text("/order/id").to_owned();
+        (order, json!({"service_id": self.a.service, "start_at": start}))
+    }
+
+    /// As [`Scene::wished`], with the proposal made.
+    async fn proposed(&mut self) -> String {
+        let (order, proposal) = self.wished().await;
+        let path = format!("/api/v1/staff/orders/{order}/proposal");
+        self.owner.post(path, proposal).idempotent().await.check(200);
+        order
     }
 
     fn start(&mut self) -> String {
@@ -441,6 +499,17 @@ impl Scene {
                 ask(Member, path).with(json!({"channel": "wechat_native"}))
             }
 
+            "recommended" => {
+                let what = format!("store_id={store}&service_id={service}&from={}&days=1", date(2));
+                ask(Nobody, format!("/api/v1/availability/recommended?{what}"))
+            }
+            "book_express" => ask(Nobody, "/api/v1/express-bookings").with(self.wish().0),
+            "accept_proposal" | "decline_proposal" => {
+                let what = operation.trim_end_matches("_proposal");
+                let path = format!("/api/v1/orders/{}/proposal/{what}", self.proposed().await);
+                ask(Member, path).with(json!({}))
+            }
+
             // The vendors.
             "wechat_pay_notice" => {
                 let nobodys = json!({"amount": 1});
@@ -543,6 +612,38 @@ impl Scene {
                 let (order, line) = self.order().await;
                 let body = json!({"line_id": line, "start_at": self.start()});
                 ask(StoreA, format!("/api/v1/staff/orders/{order}/reschedule")).with(body)
+            }
+            "offers" => ask(OwnInA, format!("/api/v1/staff/offers?store_id={store}")),
+            "accept_order" | "decline_order" => {
+                let (path, line) = self.asked().await;
+                let what = operation.trim_end_matches("_order");
+                ask(OwnInA, format!("{path}/{what}")).with(line)
+            }
+            "pass_order_on" => {
+                let (path, line) = self.asked().await;
+                ask(OwnInA, format!("{path}/pass-on")).with(line)
+            }
+            "grab_order" => {
+                let (path, mut line) = self.offered().await;
+                line["technician_id"] = technician.into();
+                ask(OwnInA, format!("{path}/grab")).with(line)
+            }
+            "candidates" => {
+                let (path, line) = self.asked().await;
+                let line = line["line_id"].as_str().expect("an id");
+                ask(StoreA, format!("{path}/candidates?line_id={line}"))
+            }
+            "assign" => {
+                let (path, mut line) = self.asked().await;
+                line["technician_id"] = technician.into();
+                ask(StoreA, format!("{path}/assign")).with(line)
+            }
+            "propose" => {
+                let (order, proposal) = self.wished().await;
+                ask(StoreA, format!("/api/v1/staff/orders/{order}/proposal")).with(proposal)
+            }
+            "express_orders" => {
+                ask(StoreA, format!("/api/v1/staff/express-orders?store_id={store}"))
             }
             "block_time" => {
                 let (path, body) = self.block(&technician);

@@ -161,6 +161,7 @@ impl Facts {
             ("query.store_id", "stores"),
             ("query.service_id", "services"),
             ("query.technician_id", "technicians"),
+            ("query.line_id", "lines"),
             ("query.from", "dates"),
             ("path.date", "dates"),
             ("path.time_off_id", "times_off"),
