@@ -11,7 +11,7 @@ import { compare, median, perRound } from './compare.mjs';
 import { bytes, errors, number, post, side } from './lines.mjs';
 import { notification, prepay, refund } from './payment-rows.mjs';
 import { run } from './stack.mjs';
-import { BUSY, databaseFile, QUIET } from './world.mjs';
+import { BUSY, databaseFile, QUIET, ROUNDS } from './world.mjs';
 
 const PROBES = 20; // requests by which `rows_read` is told
 
@@ -36,6 +36,32 @@ export async function availability(bench) {
       { what: 'rate', figure: side(we), beside: side(bare), ratio, goal: 'at least 0.9 of the baseline', ok: ratio >= 0.9 },
       { what: 'CPU time of workerd', figure: `${number(we.cpu, 2)} ms`, beside: `${number(bare.cpu, 2)} ms`, goal: 'under 5 ms', ok: we.cpu < 5 },
       errors([we, bare]),
+    ],
+  };
+}
+
+/** Availability at a customer's home beside that in the store, of technicians who do both. @param bench as above */
+export async function atHome(bench) {
+  const { world, ours } = bench;
+  const slots = async (path) => {
+    const answer = await fetch(ours.url + path);
+    if (answer.status !== 200) throw new Error(`availability at home: ${answer.status} ${await answer.text()}`);
+    return (await answer.json()).days.reduce((sum, day) => sum + day.slots.length, 0);
+  };
+  const [there, here] = [world.roundsPath(true), world.roundsPath(false)];
+  const [starts, plainStarts] = [await slots(there), await slots(here)];
+  const job = (path) => ({ request: { path }, connections: 8, want: 200 });
+  const [home, plain] = await compare(bench.load, [
+    { name: 'at home', worker: ours, job: job(there) },
+    { name: 'in the store', worker: ours, job: job(here) },
+  ], bench);
+  const ratio = perRound(home, plain, (a, b) => a.rate / b.rate);
+  return {
+    note: `${ROUNDS.technicians} technicians, ${ROUNDS.days} days, ${number(world.roundsClaims)} claims, three of five at homes, 8 connections; `
+      + `${starts} starts at home, ${plainStarts} in the store, which it is held against`,
+    lines: [
+      { what: 'rate', figure: side(home), beside: side(plain), ratio, goal: 'at least 0.5 of that in the store', ok: ratio >= 0.5 },
+      errors([home, plain]),
     ],
   };
 }
@@ -249,4 +275,4 @@ export async function size(bench) {
   };
 }
 
-export const ROWS = { availability, recommended, booking, 'hot-slot': hotSlot, prepay, notification, refund, growth, size };
+export const ROWS = { availability, 'at-home': atHome, recommended, booking, 'hot-slot': hotSlot, prepay, notification, refund, growth, size };

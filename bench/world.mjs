@@ -1,5 +1,5 @@
 // The world that is measured: one merchant with a store of 20 technicians whose coming week is rather
-// full, and a store of 50 whose calendars are empty. Catalog, working windows and the week's claims are
+// full, a store of 50 whose calendars are empty, and one of 20 who go to their customers' homes. Catalog, working windows and the week's claims are
 // made through the API, so that D1 and the calendar objects agree; members are rows, so that signing in
 // is not what takes the time; past orders are rows too, for a million of them.
 
@@ -14,6 +14,8 @@ import { ROOT, run, startSandbox, Worker } from './stack.mjs';
 
 export const BUSY = { technicians: 20, days: 7, claims: 1_800 };
 export const QUIET = { technicians: 50, days: 35 };
+export const ROUNDS = { technicians: 20, days: 7, starts: ['10:30', '12:30', '14:30', '16:30', '18:30'] };
+const STORE = { latitude: 31.2243, longitude: 121.4461 };
 const MEMBERS = 1_200; // a member may make 60 bookings a minute
 const OPEN = { start: '10:00', end: '22:00' };
 const CLAIM_MINUTES = 30; // 24 places a technician and day
@@ -109,6 +111,7 @@ export class World {
     this.owner = await signInStaff(new Client({ api: worker.url, sandbox: sandbox.url }), OWNER_PHONE);
     await this.makeCatalog();
     await this.takeClaims(load, worker);
+    await this.takeRounds(load, worker);
     await worker.settle();
     await worker.stop();
     this.sandbox = sandbox; // the payment vendor of the rows that need one
@@ -160,10 +163,10 @@ export class World {
   async makeCatalog() {
     const days = ['monday', 'tuesday', 'wednesday', 'thursday', 'friday', 'saturday', 'sunday'];
     const week = Object.fromEntries(days.map((day) => [day, [OPEN]]));
-    const store = async (name, technicians) => {
+    const store = async (name, technicians, more = {}) => {
       const { id } = await this.owner.must(201, 'POST', '/api/v1/admin/stores', {
-        name, address: '上海市静安区南京西路 1601 号', latitude: 31.2243, longitude: 121.4461,
-        phone: '13900000001', hours: week, status: 'open',
+        name, address: '上海市静安区南京西路 1601 号', ...STORE,
+        phone: '13900000001', hours: week, status: 'open', ...more,
       });
       const made = [];
       for (let index = 0; index < technicians; index++) {
@@ -179,11 +182,18 @@ export class World {
     };
     this.busy = await store('繁忙店', BUSY.technicians);
     this.quiet = await store('清静店', QUIET.technicians);
+    this.rounds = await store('上门店', ROUNDS.technicians, {
+      home_service: {
+        area: { kind: 'radius', metres: 20_000 }, fees: [{ up_to_metres: 20_000, fee_fen: 2_000 }],
+        speeds: [{ up_to_metres: 3_000, metres_per_minute: 250 }, { up_to_metres: 20_000, metres_per_minute: 500 }],
+        handover_minutes: 5,
+      },
+    });
     const service = async (name, duration_minutes) => {
       const { id } = await this.owner.must(201, 'POST', '/api/v1/admin/services', {
         category: '推拿', name, duration_minutes, price_fen: 19_800, deposit: { kind: 'none' },
-        places: ['store'], modes: ['direct'], min_notice_minutes: 0, max_days_ahead: 60,
-        change_notice_minutes: 60, stores: [this.busy.id, this.quiet.id],
+        places: ['store', 'home'], modes: ['direct'], min_notice_minutes: 0, max_days_ahead: 60,
+        change_notice_minutes: 60, stores: [this.busy.id, this.quiet.id, this.rounds.id],
       });
       return id;
     };
@@ -228,6 +238,40 @@ export class World {
     }
   }
 
+  /** Every technician who goes to homes has three visits a day, and two customers in the store between them. */
+  async takeRounds(load, worker) {
+    const random = chance(3);
+    const first = Date.parse(`${this.firstDate}T00:00:00Z`);
+    const requests = [];
+    for (const technician_id of this.rounds.technicians) {
+      for (let day = 0; day < ROUNDS.days; day++) {
+        const date = new Date(first + day * DAY_MS).toISOString().slice(0, 10);
+        ROUNDS.starts.forEach((start, index) => {
+          const near = (degrees) => degrees + (random() - 0.5) * 0.08; // 4 km or so each way
+          const home = {
+            place: 'home',
+            address: { text: '江宁路 1 号', latitude: near(STORE.latitude), longitude: near(STORE.longitude) },
+          };
+          requests.push({
+            method: 'POST',
+            path: '/api/v1/staff/bookings',
+            headers: { authorization: `Bearer ${this.owner.token}`, 'idempotency-key': `bench-${randomBytes(9).toString('hex')}` },
+            body: JSON.stringify({
+              store_id: this.rounds.id, service_id: this.claimed, technician_id, start_at: `${date}T${start}:00+08:00`,
+              contact_name: '林女士', contact_phone: '13900001111', ...(index % 2 === 0 ? home : {}),
+            }),
+          });
+        });
+      }
+    }
+    await load.define('rounds', requests);
+    const done = await load.run({ port: worker.port, list: 'rounds', connections: 8, seconds: 120, want: 201 });
+    if (done.statuses[201] !== requests.length) {
+      throw new Error(`seeding: ${JSON.stringify(done.statuses)} ${done.others.join('\n')}`);
+    }
+    this.roundsClaims = requests.length;
+  }
+
   /** What the rows need to know of the database that was made. */
   plan() {
     const day = Date.parse(`${this.firstDate}T00:00:00Z`) / DAY_MS;
@@ -245,6 +289,11 @@ export class World {
     // Kept back for single slots.
     this.singles = places.splice(0, 100);
     this.free = places;
+  }
+
+  roundsPath(home) {
+    const path = `/api/v1/availability?store_id=${this.rounds.id}&service_id=${this.asked}&from=${this.firstDate}&days=${ROUNDS.days}`;
+    return home ? `${path}&place=home&latitude=31.2301&longitude=121.4502` : path;
   }
 
   availabilityPath() {

@@ -113,6 +113,8 @@ codes! {
     UnknownPhoto = "unknown_photo", UNPROCESSABLE_ENTITY, "没有这张照片,请先上传", "There is no such photo; upload it first.";
     TierNotLater = "tier_not_later", UNPROCESSABLE_ENTITY, "每一档的时限都要比前一档更靠近开始", "Each tier must end closer to the start than the one before.";
     TierNotLess = "tier_not_less", UNPROCESSABLE_ENTITY, "每一档退的都要比前一档少", "Each tier must give back less than the one before.";
+    PolygonCrosses = "polygon_crosses", UNPROCESSABLE_ENTITY, "区域的边不能相交", "The edges of the area must not cross.";
+    BandNotFurther = "band_not_further", UNPROCESSABLE_ENTITY, "每一档的距离都要比前一档远", "Each band must reach further than the one before.";
     HasAppointments = "has_appointments", CONFLICT, "还有未完成的预约", "There are appointments still to come.";
     AppointmentsStranded = "appointments_stranded", CONFLICT, "这样改会让已有预约落在工作时间之外", "Appointments would fall outside working time.";
     NotAPhoto = "not_a_photo", UNPROCESSABLE_ENTITY, "只支持 JPEG、PNG、WebP 照片", "Only JPEG, PNG and WebP photos are taken.";
@@ -142,6 +144,9 @@ codes! {
     ProposalExpired = "proposal_expired", CONFLICT, "方案已过期,款项会原路退回", "The proposal has expired; what was paid goes back.";
     ModeNotOffered = "mode_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能这样预约", "This service cannot be booked in this way.";
     PlaceNotOffered = "place_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能在这里做", "This service is not done at this place.";
+    AddressOutsideArea = "address_outside_area", UNPROCESSABLE_ENTITY, "这个地址不在上门范围内", "This address is outside the area that the store serves.";
+    UnknownAddress = "unknown_address", UNPROCESSABLE_ENTITY, "没有这个地址", "There is no such address.";
+    TooManyAddresses = "too_many_addresses", CONFLICT, "最多保存 20 个地址", "20 addresses at most.";
     PaymentNotOffered = "payment_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能这样付款", "This service cannot be paid for in this way.";
     OrderNotChangeable = "order_not_changeable", CONFLICT, "订单当前状态不能这样操作", "The order's state does not allow this.";
     TooLate = "too_late", CONFLICT, "离开始时间太近,请联系门店", "It is too late for this; please call the store.";
@@ -331,6 +336,7 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("payment_known", Code::OrderChanged),
     ("staff_phone", Code::StaffPhoneTaken),
     ("member_phone", Code::PhoneTaken),
+    ("address_limit", Code::TooManyAddresses),
     ("last_owner", Code::LastOwner),
     ("no_appointments", Code::HasAppointments),
     ("catalog_version", Code::StaleVersion),

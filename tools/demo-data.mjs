@@ -21,7 +21,7 @@ const STORES = [
 const SERVICES = [
   {
     category: '推拿', name: '肩颈舒缓', description: '针对久坐人群的肩颈放松。', duration_minutes: 60, price_fen: 19800,
-    buffer_after_minutes: 10, skills: ['推拿'],
+    buffer_after_minutes: 10, skills: ['推拿'], places: ['store', 'home'],
     steps: [{ name: '问询与检查', minutes: 5 }, { name: '热敷', minutes: 10 }, { name: '肩颈推拿', minutes: 35 }, { name: '拉伸', minutes: 10 }],
   },
   { category: '足疗', name: '足底按摩', description: '足浴加足底反射区按摩。', duration_minutes: 45, price_fen: 12800, buffer_after_minutes: 10, skills: ['足疗'] },
@@ -70,6 +70,12 @@ export async function makeDemoData(client, ownerPhone) {
   for (const store of STORES) {
     const { id } = await ensure('stores', {
       ...store, hours: everyDay(span('10:00', '22:00')), time_zone: 'Asia/Shanghai', status: 'open',
+      home_service: {
+        area: { kind: 'radius', metres: 15_000 },
+        fees: [{ up_to_metres: 3_000, fee_fen: 2_000 }, { up_to_metres: 15_000, fee_fen: 4_000 }],
+        speeds: [{ up_to_metres: 1_000, metres_per_minute: 70 }, { up_to_metres: 15_000, metres_per_minute: 250 }],
+        handover_minutes: 10,
+      },
       ways: { express: { deposit_fen: 5_000, propose_within_minutes: 60, answer_within_minutes: 30 } },
     });
     stores.push(id);
@@ -80,7 +86,7 @@ export async function makeDemoData(client, ownerPhone) {
   }
   for (const service of SERVICES) {
     await ensure('services', {
-      deposit: { kind: 'none' }, modes: ['direct', 'assigned', 'express'], ...service, places: ['store'],
+      deposit: { kind: 'none' }, places: ['store'], ...service, modes: ['direct', 'assigned', 'express'],
       min_notice_minutes: 30, max_days_ahead: 30, change_notice_minutes: 60, stores,
     });
   }

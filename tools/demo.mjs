@@ -6,6 +6,7 @@ import { Client, newKey, play, refusal, signInMember, signInStaff, urls } from '
 import { tellClasses } from './demo-classes.mjs';
 import { tellModes } from './demo-modes.mjs';
 import { tellPlan } from './demo-plan.mjs';
+import { tellTravel } from './demo-travel.mjs';
 
 const ZONE = 'Asia/Shanghai';
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -177,6 +178,7 @@ async function tell() {
   await tellPlan({ ...told, named }, { store, services, technician, lin, manager, date: businessDate });
 
   await tellClasses(told, { store, services: services.items, technician, lin, xu, manager, date: businessDate });
+  await tellTravel(told, { store, service, technician, lin, xu, date: businessDate });
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 

@@ -10,6 +10,7 @@
 //! - [`working`]: when somebody works (weekly patterns, overrides, time off, holidays);
 //! - [`calendar`]: who has which interval of a calendar (invariants I1 and I2 are decided here);
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
+//! - [`geo`] and [`home`]: where the customer lives, how long the way is and what it costs;
 //! - [`recurrence`]: when the sessions of a service plan are;
 //! - [`assignment`]: who serves what in a visit; [`staffing`]: how an appointment comes to its technician;
 //! - [`recommendation`]: which starts suit a member, their technicians and the store best;
@@ -25,6 +26,8 @@ pub mod availability;
 pub mod calendar;
 pub mod cancellation;
 pub mod check_in;
+pub mod geo;
+pub mod home;
 pub mod icalendar;
 pub mod intake;
 pub mod ledger;

@@ -82,7 +82,7 @@ pub(crate) const fn percent_of(fen: i64, percent: i64) -> i64 {
 /// One part of a price.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Part {
-    /// What it is for: `service`, `level`.
+    /// What it is for: `service`, `level`, `travel`.
     pub kind: String,
     /// Signed fen.
     pub fen: i64,
@@ -102,6 +102,13 @@ impl Price {
     #[must_use]
     pub fn of(parts: Vec<Part>) -> Self {
         Self { total_fen: parts.iter().map(|part| part.fen).sum(), parts }
+    }
+
+    /// The price with one part more, if there is one.
+    #[must_use]
+    pub fn and(mut self, part: Option<Part>) -> Self {
+        self.parts.extend(part);
+        Self::of(self.parts)
     }
 }
 

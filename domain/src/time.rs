@@ -137,6 +137,12 @@ impl Interval {
         self.start.0 < other.end.0 && other.start.0 < self.end.0
     }
 
+    /// Its ticks that lie in another, in order.
+    pub fn within(self, other: Self) -> impl Iterator<Item = Tick> {
+        let (from, until) = (self.start.max(other.start), self.end.min(other.end));
+        (0..until.since(from)).map(move |step| from.plus(step))
+    }
+
     /// Whether the tick lies inside.
     #[must_use]
     pub const fn contains(self, tick: Tick) -> bool {
@@ -324,6 +330,32 @@ impl Bits {
                 if rest == 0 { low } else { low | word(index + whole + 1) << (WORD_BITS - rest) }
             })
             .collect();
+        Self { origin: self.origin, len: self.len, words }
+    }
+
+    /// The bits moved `by` ticks towards the future (the bit of tick `t` becomes that of `t - by`); the
+    /// range stays.
+    #[must_use]
+    pub fn shifted_up(&self, by: usize) -> Self {
+        let (whole, rest) = (by / WORD_BITS, by % WORD_BITS);
+        let word = |index: Option<usize>| {
+            index.and_then(|index| self.words.get(index)).copied().unwrap_or(0)
+        };
+        let mut words: Vec<u64> = (0..self.words.len())
+            .map(|index| {
+                let high = word(index.checked_sub(whole)) << rest;
+                if rest == 0 {
+                    high
+                } else {
+                    high | word(index.checked_sub(whole + 1)) >> (WORD_BITS - rest)
+                }
+            })
+            .collect();
+        // What has left the range at its end is gone.
+        let over = words.len() * WORD_BITS - self.len;
+        if let Some(last) = words.last_mut() {
+            *last &= u64::MAX >> over;
+        }
         Self { origin: self.origin, len: self.len, words }
     }
 

@@ -9,6 +9,8 @@ use proptest::prelude::*;
 use zhundian_domain::calendar::{
     Calendar, Change, Claim, ClaimKind, ClaimSpec, ClaimState, Confirmation, Refusal,
 };
+use zhundian_domain::geo::{Area, Point};
+use zhundian_domain::home::{Home, HomeService, Speed, SpeedBand};
 use zhundian_domain::time::{Interval, Tick, UtcDay};
 use zhundian_domain::working::{
     DateOverride, MinuteRange, TimeOff, Week, WeeklyPattern, WorkingRules,
@@ -17,6 +19,47 @@ use zhundian_domain::zone::Zone;
 
 const DAY: UtcDay = UtcDay(20_780);
 const STORE: &str = "s";
+const OTHER: &str = "t";
+/// Kilometres along the equator, from the first store: the homes, the second store, and where the
+/// technician sets out.
+const HOMES: [i32; 4] = [0, 2, 5, 40];
+const OTHER_KM: i32 = 6;
+const BASE_KM: i32 = 1;
+
+/// A point so many kilometres along the equator.
+fn point(km: i32) -> Point {
+    let degree = 6_371.008_8 * std::f64::consts::PI / 180.0;
+    Point::of_degrees(0.0, f64::from(km) / degree).unwrap()
+}
+
+fn home(km: i32) -> Home {
+    let bands = vec![
+        SpeedBand { up_to_metres: 3_500, metres_per_minute: 230 },
+        SpeedBand { up_to_metres: 10_000, metres_per_minute: 470 },
+    ];
+    let service = HomeService {
+        area: Area::Radius { metres: 100_000 },
+        fees: Vec::new(),
+        speed: Speed { handover_minutes: 3, bands },
+    };
+    let stores = [(STORE.to_owned(), point(0)), (OTHER.to_owned(), point(OTHER_KM))].into();
+    service.place(point(km), point(BASE_KM), &stores)
+}
+
+/// The model's way, in ticks, told from kilometres.
+fn way_km(from: i32, to: i32) -> i64 {
+    let km = (from - to).abs();
+    let speed = if km <= 3 { 0.23 } else { 0.47 };
+    if km == 0 { 0 } else { ((3.0 + f64::from(km) / speed) / 5.0).ceil() as i64 }
+}
+
+/// Where the model has a claim, and whether that is a home.
+fn place_km(spec: &ClaimSpec) -> (i32, bool) {
+    let at_home = HOMES
+        .into_iter()
+        .find(|km| spec.home.as_ref().is_some_and(|home| home.point == point(*km)));
+    (at_home.unwrap_or(if spec.store_id == STORE { 0 } else { OTHER_KM }), at_home.is_some())
+}
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -29,6 +72,10 @@ enum Step {
         lives: i64,
         moves: Option<usize>,
         block: bool,
+        /// In the other store.
+        other: bool,
+        /// At one of the homes.
+        home: Option<usize>,
     },
     Again(usize),
     Confirm(usize),
@@ -47,9 +94,11 @@ fn step() -> impl Strategy<Value = Step> {
         1_i64..40,
         prop::option::weighted(0.3, 0_usize..30),
         prop::bool::weighted(0.2),
+        any::<bool>(),
+        prop::option::weighted(0.4, 0_usize..HOMES.len()),
     );
     prop_oneof![
-        5 => hold.prop_map(|(start, service, before, after, quantity, lives, moves, block)| Step::Hold { start, service, before, after, quantity, lives, moves, block }),
+        5 => hold.prop_map(|(start, service, before, after, quantity, lives, moves, block, other, home)| Step::Hold { start, service, before, after, quantity, lives, moves, block, other, home }),
         1 => (0_usize..30).prop_map(Step::Again),
         3 => (0_usize..30).prop_map(Step::Confirm),
         2 => (0_usize..30).prop_map(Step::Release),
@@ -62,9 +111,14 @@ fn step() -> impl Strategy<Value = Step> {
 fn rules() -> WorkingRules {
     let week = Week(std::array::from_fn(|_| vec![MinuteRange::new(0, 8 * 60).unwrap()]));
     let valid_from = NaiveDate::from_ymd_opt(2020, 1, 1).unwrap();
+    let weekly = [STORE, OTHER].map(|store| WeeklyPattern {
+        store_id: store.into(),
+        valid_from,
+        week: week.clone(),
+    });
     WorkingRules {
-        stores: [(STORE.to_owned(), Zone::UTC)].into(),
-        weekly: vec![WeeklyPattern { store_id: STORE.into(), valid_from, week }],
+        stores: [STORE, OTHER].map(|store| (store.to_owned(), Zone::UTC)).into(),
+        weekly: weekly.into(),
         ..WorkingRules::default()
     }
 }
@@ -117,9 +171,30 @@ impl Model {
         all - shared
     }
 
+    /// Whether a tick lies too near to a claim elsewhere for somebody who is at `km` then.
+    fn away(&self, now: i64, tick: Tick, (km, at_home): (i32, bool), but: &[&str]) -> bool {
+        self.claims.iter().any(|(id, (other, _))| {
+            let (other_km, other_at_home) = place_km(other);
+            let way = way_km(km, other_km);
+            other.kind == ClaimKind::Appointment
+                && (at_home || other_at_home)
+                && way > 0
+                && self.live(id, now)
+                && !but.contains(&id.as_str())
+                && other.block.start.plus(-way) <= tick
+                && tick < other.block.end.plus(way)
+        })
+    }
+
     fn room(&self, now: i64, spec: &ClaimSpec, capacity: u16) -> bool {
         let mut but = vec![spec.id.as_str()];
         but.extend(spec.replaces.as_deref());
+        let mut ticks = (0..spec.block.ticks()).map(|step| spec.block.start.plus(step));
+        if spec.kind == ClaimKind::Appointment
+            && ticks.any(|tick| self.away(now, tick, place_km(spec), &but))
+        {
+            return false;
+        }
         (0..spec.block.ticks()).all(|step| {
             self.units(now, spec.block.start.plus(step), &but, capacity) + size(spec, capacity)
                 <= u32::from(capacity)
@@ -130,12 +205,15 @@ impl Model {
         if spec.replaces.as_ref().is_some_and(|old| !self.live(old, now)) {
             return Err(Refusal::Released);
         }
-        if size(spec, capacity) > u32::from(capacity) {
+        let blocks_a_home = spec.kind == ClaimKind::Block && spec.home.is_some();
+        if size(spec, capacity) > u32::from(capacity) || blocks_a_home {
             return Err(Refusal::Malformed);
         }
-        let works = |tick: Tick| tick.index_in_day() < 96;
+        let works = |tick: Tick| tick.day() == DAY && tick.index_in_day() < 96;
+        let (km, at_home) = place_km(spec);
+        let base = if at_home { way_km(km, BASE_KM) } else { 0 };
         if spec.kind == ClaimKind::Appointment
-            && !(0..spec.block.ticks()).all(|step| works(spec.block.start.plus(step)))
+            && !(-base..spec.block.ticks() + base).all(|step| works(spec.block.start.plus(step)))
         {
             return Err(Refusal::OutsideWorkingTime);
         }
@@ -161,18 +239,19 @@ proptest! {
                     capacity = new;
                     calendar.capacity = new;
                 }
-                Step::Hold { start, service, before, after, quantity, lives, moves, block } => {
+                Step::Hold { start, service, before, after, quantity, lives, moves, block, other, home: at } => {
                     let from = DAY.start().plus(start + before);
                     let service = Interval::new(from, from.plus(service)).unwrap();
                     let spec = ClaimSpec {
                         id: format!("c{number}"),
                         op: format!("o{number}"),
-                        store_id: STORE.into(),
+                        store_id: if other { OTHER } else { STORE }.into(),
                         kind: if block { ClaimKind::Block } else { ClaimKind::Appointment },
                         service,
                         block: Interval::new(service.start.plus(-before), service.end.plus(after)).unwrap(),
                         quantity,
                         replaces: moves.and_then(|at| specs.get(at)).map(|(old, _)| old.id.clone()),
+                        home: at.map(|at| Box::new(home(HOMES[at]))),
                     };
                     let expires_at = now + lives * 60_000;
                     let expected = model.hold(now, &spec, capacity);
@@ -238,12 +317,19 @@ proptest! {
             if !lowered {
                 prop_assert_eq!(calendar.overfull(now), Vec::<Tick>::new());
             }
-            let free = calendar.free_day(now, STORE, DAY);
-            for index in 0..288 {
-                let tick = DAY.start().plus(index);
-                let expected = index < 96 && model.units(now, tick, &[], capacity) < u32::from(capacity);
-                prop_assert_eq!(free.get(tick), expected, "{:?}", tick);
-                prop_assert!(!(expected && model.blocked(now, tick)), "{:?}", tick);
+            prop_assert_eq!(calendar.unreachable(now), Vec::<(&str, &str)>::new());
+            for (store, km) in [(STORE, 0), (OTHER, OTHER_KM)] {
+                let days = calendar.day(now, store, DAY);
+                for index in 0..288 {
+                    let tick = DAY.start().plus(index);
+                    let working = index < 96;
+                    let room = working && model.units(now, tick, &[], capacity) < u32::from(capacity);
+                    let free = room && !model.away(now, tick, (km, false), &[]);
+                    prop_assert_eq!(days.working.get(tick), working);
+                    prop_assert_eq!(days.room.get(tick), room, "{:?}", tick);
+                    prop_assert_eq!(days.free.get(tick), free, "{:?}", tick);
+                    prop_assert!(!(free && model.blocked(now, tick)), "{:?}", tick);
+                }
             }
         }
     }
@@ -306,7 +392,7 @@ proptest! {
             let interval = Interval::new(start, start.plus(6)).unwrap();
             let spec = ClaimSpec {
                 id: format!("c{hour}"), op: format!("o{hour}"), store_id: STORE.into(), kind: ClaimKind::Appointment,
-                service: interval, block: interval, quantity: 1, replaces: None,
+                service: interval, block: interval, quantity: 1, replaces: None, home: None,
             };
             Claim { spec, state: ClaimState::Confirmed }
         }).collect();
@@ -345,6 +431,7 @@ fn spec(id: &str, start: i64, ticks: i64, replaces: Option<&str>) -> ClaimSpec {
         block: interval,
         quantity: 1,
         replaces: replaces.map(Into::into),
+        home: None,
     }
 }
 

@@ -33,11 +33,8 @@ fn project(calendar: &Rules, now: i64, days: DayRange, version: i64) -> Vec<Proj
         .stores
         .keys()
         .flat_map(|store_id| {
-            days.iter().map(move |day| ProjectedDay {
-                store_id: store_id.clone(),
-                day,
-                free: calendar.free_day(now, store_id, day),
-                version,
+            days.iter().map(move |day| {
+                ProjectedDay::of(store_id, day, calendar.day(now, store_id, day), version)
             })
         })
         .collect()
@@ -46,8 +43,8 @@ fn project(calendar: &Rules, now: i64, days: DayRange, version: i64) -> Vec<Proj
 pub fn hold(rows: &Rows, now: i64, call: Hold) -> Result<HoldReply> {
     let spec = &call.spec;
     let replaces = spec.replaces.as_deref().unwrap_or_default();
-    let mut calendar = load(rows, spec.block, [&spec.id, replaces], &spec.op)?;
-    let days = spec.block.days();
+    let mut calendar = load(rows, spec.neighbourhood(), [&spec.id, replaces], &spec.op)?;
+    let days = spec.span().days();
     match calendar.hold(now, spec, call.expires_at) {
         Ok((claim, changes)) => {
             let version = if changes.is_empty() {
@@ -70,7 +67,7 @@ pub fn confirm(rows: &Rows, now: i64, call: Confirm) -> Result<ConfirmReply> {
     let spec = &call.spec;
     let replaces = spec.replaces.as_deref().unwrap_or_default();
     rows.forget_days(&call.written)?;
-    let mut calendar = load(rows, spec.block, [&spec.id, replaces], &spec.op)?;
+    let mut calendar = load(rows, spec.neighbourhood(), [&spec.id, replaces], &spec.op)?;
     let (outcome, changes) = calendar.confirm(now, spec);
     if changes.is_empty() {
         return Ok(ConfirmReply { outcome, days: Vec::new() });
@@ -91,7 +88,7 @@ pub fn confirm(rows: &Rows, now: i64, call: Confirm) -> Result<ConfirmReply> {
 pub fn release(rows: &Rows, now: i64, call: Release) -> Result<ReleaseReply> {
     let nothing = ReleaseReply { released: false, days: Vec::new() };
     let Some(claim) = rows.claim(&call.claim_id)? else { return Ok(nothing) };
-    let mut calendar = load(rows, claim.spec.block, [&call.claim_id, ""], "")?;
+    let mut calendar = load(rows, claim.spec.neighbourhood(), [&call.claim_id, ""], "")?;
     let changes = calendar.release(&call.claim_id);
     if changes.is_empty() {
         return Ok(nothing);
@@ -208,7 +205,7 @@ pub fn confirm_many(rows: &Rows, now: i64, call: ConfirmMany) -> Result<ConfirmM
         return Ok(ConfirmManyReply { outcomes, days: Vec::new() });
     }
     let version = rows.apply(now, &all, &stores(&calendar.rules))?;
-    let days = project_rows(rows, now, &days_of(now, all.iter().map(Change::block)), version)?;
+    let days = project_rows(rows, now, &days_of(now, all.iter().map(Change::span)), version)?;
     Ok(ConfirmManyReply { outcomes, days })
 }
 
@@ -222,7 +219,7 @@ pub fn release_many(rows: &Rows, now: i64, call: ReleaseMany) -> Result<ReleaseR
         return Ok(ReleaseReply { released: false, days: Vec::new() });
     }
     let version = rows.apply(now, &changes, &stores(&calendar.rules))?;
-    let days = project_rows(rows, now, &days_of(now, changes.iter().map(Change::block)), version)?;
+    let days = project_rows(rows, now, &days_of(now, changes.iter().map(Change::span)), version)?;
     Ok(ReleaseReply { released: true, days })
 }
 
@@ -248,8 +245,8 @@ fn touched(
 ) -> Result<Vec<ProjectedDay>> {
     let mut days: Vec<ProjectedDay> = Vec::new();
     for change in changes {
-        let range = change.block().days();
-        let whole = range.interval().unwrap_or_else(|| change.block());
+        let range = change.span().days();
+        let whole = range.interval().unwrap_or_else(|| change.span());
         let part = Rules {
             capacity: calendar.capacity,
             rules: calendar.rules.clone(),
@@ -342,11 +339,8 @@ pub fn set_windows(rows: &Rows, now: i64, call: SetWindows) -> Result<SetWindows
     let days = all_stores
         .iter()
         .flat_map(|store_id| {
-            days.iter().map(|day| ProjectedDay {
-                store_id: store_id.clone(),
-                day,
-                free: calendar.free_day(now, store_id, day),
-                version,
+            days.iter().map(|day| {
+                ProjectedDay::of(store_id, day, calendar.day(now, store_id, day), version)
             })
         })
         .collect();
@@ -392,12 +386,7 @@ pub fn due_days(rows: &Rows, now: i64) -> Result<Vec<ProjectedDay>> {
                 rules: rules.clone(),
                 claims: rows.around(day.interval(), ["", ""], "")?,
             };
-            Ok(ProjectedDay {
-                free: calendar.free_day(now, &store_id, day),
-                store_id,
-                day,
-                version,
-            })
+            Ok(ProjectedDay::of(&store_id, day, calendar.day(now, &store_id, day), version))
         })
         .collect()
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use zhundian_domain::calendar::{Claim, ClaimSpec, Confirmation, Refusal, Refusals};
+use zhundian_domain::calendar::{Claim, ClaimSpec, Confirmation, Day, Refusal, Refusals};
 use zhundian_domain::time::{DayBits, DayRange, Interval, UtcDay};
 use zhundian_domain::working::{DateOverride, TimeOff, WeeklyPattern, WorkingRules};
 use zhundian_domain::zone::Zone;
@@ -54,10 +54,40 @@ pub struct ProjectedDay {
     pub store_id: String,
     /// The UTC day.
     pub day: UtcDay,
-    /// Ticks at which one more unit fits.
+    /// Ticks at which one more unit fits in the store.
     pub free: DayBits,
+    /// Ticks at which one more unit fits, when the ways to and from homes are not counted; `None` when
+    /// they are the free ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub room: Option<DayBits>,
+    /// Ticks of working time; `None` when there is room in all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working: Option<DayBits>,
     /// The calendar's version when this was so; a higher one is newer.
     pub version: i64,
+}
+
+impl ProjectedDay {
+    /// A day as a calendar has it.
+    #[must_use]
+    pub fn of(store_id: &str, day: UtcDay, bits: Day, version: i64) -> Self {
+        let Day { free, room, working } = bits;
+        Self {
+            store_id: store_id.to_owned(),
+            day,
+            free,
+            room: (room != free).then_some(room),
+            working: (working != room).then_some(working),
+            version,
+        }
+    }
+
+    /// As the calendar has it.
+    #[must_use]
+    pub fn bits(&self) -> Day {
+        let room = self.room.unwrap_or(self.free);
+        Day { free: self.free, room, working: self.working.unwrap_or(room) }
+    }
 }
 
 /// Takes an interval for a while. A move names the claim it replaces in `spec`.

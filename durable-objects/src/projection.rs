@@ -9,9 +9,10 @@ pub const D1_BINDING: &str = "DB";
 
 /// Writes projected days of one calendar (`?1` its name, `?2` [`json`]); an older version never
 /// overwrites a newer one. Both the caller of a calendar and the calendar itself write with this.
-pub const WRITE: &str = "INSERT INTO calendar_day (store_id, day, calendar, free, version)
-    SELECT value ->> 0, value ->> 1, ?1, value ->> 2, value ->> 3 FROM json_each(?2) WHERE true
-    ON CONFLICT (store_id, calendar, day) DO UPDATE SET free = excluded.free, version = excluded.version
+pub const WRITE: &str = "INSERT INTO calendar_day (store_id, day, calendar, free, version, room, working)
+    SELECT value ->> 0, value ->> 1, ?1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?2) WHERE true
+    ON CONFLICT (store_id, calendar, day) DO UPDATE SET free = excluded.free, version = excluded.version,
+        room = excluded.room, working = excluded.working
     WHERE calendar_day.version < excluded.version";
 
 /// The days as [`WRITE`] takes them.
@@ -19,8 +20,10 @@ pub const WRITE: &str = "INSERT INTO calendar_day (store_id, day, calendar, free
 /// # Errors
 /// None in practice: what is serialised is plain data.
 pub fn json(days: &[ProjectedDay]) -> Result<String> {
-    let rows: Vec<_> =
-        days.iter().map(|day| (&day.store_id, day.day, &day.free, day.version)).collect();
+    let rows: Vec<_> = days
+        .iter()
+        .map(|day| (&day.store_id, day.day, &day.free, day.version, &day.room, &day.working))
+        .collect();
     Ok(serde_json::to_string(&rows)?)
 }
 

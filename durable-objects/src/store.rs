@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use worker::{Error, Result, SqlStorage, SqlStorageValue as Value};
 use zhundian_domain::calendar::{Change, Claim, ClaimKind, ClaimSpec, ClaimState, MAX_BLOCK_TICKS};
+use zhundian_domain::home::{Home, MAX_WAY_TICKS};
 use zhundian_domain::time::{Interval, TICK_MS, Tick, UtcDay};
 use zhundian_domain::working::WorkingRules;
 
@@ -11,7 +12,9 @@ use crate::calls::{HORIZON_DAYS, MAX_CLAIMS, WrittenDay};
 use crate::storage::{json_rows, run};
 
 /// Each entry brings the schema from its index to the next one.
-const SCHEMA: &[&[&str]] = &[&[
+const SCHEMA: &[&[&str]] = &[FIRST, HOMES];
+
+const FIRST: &[&str] = &[
     "CREATE TABLE claim (
         id TEXT PRIMARY KEY NOT NULL,
         op TEXT NOT NULL,
@@ -61,7 +64,23 @@ const SCHEMA: &[&[&str]] = &[&[
         alarm_at INTEGER
     ) STRICT",
     "INSERT INTO meta (one, schema, version, projected_until) VALUES (1, 1, 0, 0)",
-]];
+];
+
+const HOMES: &[&str] = &[
+    // JSON of where an appointment takes place, when not in the store.
+    "ALTER TABLE claim ADD COLUMN home TEXT CHECK (json_valid(home))",
+    "CREATE INDEX claim_home ON claim (block_start)
+        WHERE home IS NOT NULL AND state <> 'released'",
+    // Every day projected says more from now on, so all of them are due once more.
+    "UPDATE meta SET version = version + 1 WHERE projected_until > 0",
+    "WITH RECURSIVE ahead (day) AS (
+        SELECT projected_until - 93 FROM meta WHERE projected_until > 0
+        UNION ALL SELECT day + 1 FROM ahead, meta WHERE day + 1 < projected_until)
+     INSERT INTO outbox (store_id, day, version, due_at)
+     SELECT store.key, ahead.day, meta.version, 0
+        FROM ahead, meta, window, json_each(window.rules, '$.stores') AS store WHERE true
+     ON CONFLICT (store_id, day) DO UPDATE SET version = excluded.version, due_at = 0",
+];
 
 /// How long the caller has to write a reply's days to D1 before the object does.
 pub const PROJECTION_GRACE_MS: i64 = 30_000;
@@ -71,7 +90,7 @@ pub const PROJECTION_BATCH: usize = 200;
 pub const TOMBSTONE_MS: i64 = 30 * 86_400_000;
 
 const CLAIM_JSON: &str = "json_array(id, op, store_id, kind, start_at, end_at, block_start, \
-     block_end, quantity, replaces, state, expires_at)";
+     block_end, quantity, replaces, state, expires_at, json(home))";
 
 /// The calendar's rows of one object.
 #[derive(Clone)]
@@ -102,6 +121,7 @@ struct ClaimRow(
     Option<String>,
     String,
     Option<i64>,
+    Option<Box<Home>>,
 );
 
 impl ClaimRow {
@@ -119,6 +139,7 @@ impl ClaimRow {
             replaces,
             state,
             expires,
+            home,
         ) = self;
         let interval = |start: i64, end: i64| {
             Tick::from_ms(start)
@@ -133,7 +154,7 @@ impl ClaimRow {
             ("released", None) => ClaimState::Released,
             _ => return Err(Error::RustError(format!("claim {id}: unknown state"))),
         };
-        let spec = ClaimSpec { id, op, store_id, kind, service, block, quantity, replaces };
+        let spec = ClaimSpec { id, op, store_id, kind, service, block, quantity, replaces, home };
         Ok(Claim { spec, state })
     }
 }
@@ -215,8 +236,9 @@ impl Rows {
         rows.into_iter().map(ClaimRow::into_claim).collect()
     }
 
-    /// The claims that a decision about `interval` and the claims named needs. Reads a bounded range,
-    /// however long the history: no block is longer than [`MAX_BLOCK_TICKS`].
+    /// The claims that a decision about `interval` and the claims named needs: those at home also from as
+    /// far around as a way is long. Reads a bounded range, however long the history: no block is longer
+    /// than [`MAX_BLOCK_TICKS`].
     ///
     /// # Errors
     /// A fault of the storage.
@@ -224,7 +246,9 @@ impl Rows {
         let [id, other] = ids;
         self.claims(
             "FROM claim WHERE (state <> 'released' AND block_start > ?1 AND block_start < ?2
-                AND block_end > ?3) OR id IN (?4, ?5) OR (op = ?6 AND state <> 'released')",
+                AND block_end > ?3) OR id IN (?4, ?5) OR (op = ?6 AND state <> 'released')
+                OR (home IS NOT NULL AND state <> 'released' AND block_start > ?1 - ?7
+                AND block_start < ?2 + ?7 AND block_end > ?3 - ?7)",
             vec![
                 Value::Integer(interval.start.plus(-MAX_BLOCK_TICKS).ms() - TICK_MS),
                 Value::Integer(interval.end.ms()),
@@ -232,6 +256,7 @@ impl Rows {
                 text(id),
                 text(other),
                 text(op),
+                Value::Integer(MAX_WAY_TICKS * TICK_MS),
             ],
         )
     }
@@ -334,7 +359,7 @@ impl Rows {
                     vec![Value::Integer(version), text(id)],
                 )?,
             }
-            for day in change.block().days().iter().filter(|day| *day < horizon) {
+            for day in change.span().days().iter().filter(|day| *day < horizon) {
                 self.note_days(now, day, UtcDay(day.0 + 1), stores, version)?;
             }
         }
@@ -370,8 +395,8 @@ impl Rows {
         run(
             &self.0,
             "INSERT INTO claim (id, op, store_id, kind, start_at, end_at, block_start, block_end,
-                quantity, replaces, state, expires_at, version)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                quantity, replaces, state, expires_at, version, home)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
              ON CONFLICT (id) DO UPDATE SET state = excluded.state, expires_at = excluded.expires_at,
                 version = excluded.version",
             vec![
@@ -391,6 +416,10 @@ impl Rows {
                 text(state),
                 expires_at.map_or(Value::Null, Value::Integer),
                 Value::Integer(version),
+                match &spec.home {
+                    Some(home) => Value::String(serde_json::to_string(home)?),
+                    None => Value::Null,
+                },
             ],
         )
     }
@@ -521,19 +550,21 @@ impl Rows {
             "DELETE FROM claim WHERE state = 'released' AND block_end < ?1",
             vec![Value::Integer(now - TOMBSTONE_MS)],
         )?;
-        let expired: Vec<(i64, i64)> = json_rows(
+        let expired: Vec<ClaimRow> = json_rows(
             &self.0,
-            "DELETE FROM claim WHERE state = 'held' AND expires_at <= ?1
-             RETURNING json_array(block_start, block_end) AS json",
+            &format!(
+                "DELETE FROM claim WHERE state = 'held' AND expires_at <= ?1
+                 RETURNING {CLAIM_JSON} AS json"
+            ),
             vec![Value::Integer(now)],
         )?;
         if expired.is_empty() {
             return Ok(());
         }
         let version = self.next_version()?;
-        for (start, end) in expired {
-            let (from, until) = (UtcDay::of_ms(start), UtcDay(UtcDay::of_ms(end - 1).0 + 1));
-            self.note_days(now - PROJECTION_GRACE_MS, from, until, stores, version)?;
+        for claim in expired {
+            let days = claim.into_claim()?.spec.span().days();
+            self.note_days(now - PROJECTION_GRACE_MS, days.from, days.until, stores, version)?;
         }
         Ok(())
     }

@@ -7,14 +7,18 @@ use axum::response::Response;
 use chrono::Days;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
+use zhundian_domain::geo::Point;
 use zhundian_domain::time::{Bits, Interval, TICK_MINUTES, Tick, dates_interval, wall_at};
 use zhundian_domain::zone::Zone;
 
 use crate::booking::offer::{Known, Row, days_around};
 use crate::booking::queries::{self, Asked, Detail};
+use crate::booking::visit::Travel;
+use crate::catalog::Place;
+use crate::catalog::home::point;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Query;
-use crate::http::fields::{At, Date, Id, Int};
+use crate::http::fields::{At, Date, Degrees, Id, Int};
 use crate::http::{Ctx, respond};
 
 /// Which starts to look for.
@@ -37,6 +41,31 @@ pub struct Wanted {
     /// How many dates.
     #[param(inline)]
     days: Int<1, 31>,
+    /// In the store when absent.
+    #[param(inline)]
+    place: Option<Place>,
+    /// Where the customer lives, for a visit at home.
+    #[param(inline)]
+    latitude: Option<Degrees<90>>,
+    /// With `latitude`.
+    #[param(inline)]
+    longitude: Option<Degrees<180>>,
+}
+
+impl Wanted {
+    /// The point of a visit at home.
+    fn home(&self) -> Answer<Option<Point>> {
+        let missing = |field: &str| Err(Problem::from(Code::MissingField).at(field));
+        match (self.place, self.latitude, self.longitude) {
+            (Some(Place::Home), Some(latitude), Some(longitude)) => {
+                point(latitude.get(), longitude.get()).map(Some)
+            }
+            (Some(Place::Home), None, _) => missing("latitude"),
+            (Some(Place::Home), _, None) => missing("longitude"),
+            (_, None, None) => Ok(None),
+            _ => missing("place"),
+        }
+    }
 }
 
 /// Free starts by date.
@@ -44,6 +73,9 @@ pub struct Wanted {
 pub struct Availability {
     /// Every date asked for, in order.
     days: Vec<Day>,
+    /// The way to a visit at home; its fee is a part of the price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    travel: Option<Travel>,
 }
 
 /// A date's free starts.
@@ -75,18 +107,27 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
     let days = u32::try_from(wanted.days.get()).unwrap_or(1);
     let from = wanted.from.0;
     let until = from.checked_add_days(Days::new(u64::from(days))).unwrap_or(from);
+    let home = wanted.home()?;
     let asked = Asked::Service {
         service_id: &wanted.service_id,
         store_id: &wanted.store_id,
         technician_id: wanted.technician_id.as_ref(),
+        home: home.is_some(),
     };
     let read = queries::offer(&asked, from, until, Detail::Starts);
     let row: Option<Row> = ctx.db()?.first(read).await?;
-    let offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
+    let mut offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
     offer.require_no_plan()?;
     if wanted.technician_id.is_some() && offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
+    let travel = match home {
+        Some(_) if !offer.service.places.contains(&Place::Home) => {
+            return Err(Problem::from(Code::PlaceNotOffered).at("place"));
+        }
+        Some(point) => offer.visit(point, true)?,
+        None => None,
+    };
     let zone = offer.store.time_zone;
     let range = dates_interval(zone, from, days)
         .ok_or_else(|| Problem::from(Code::InvalidDate).at("from"))?;
@@ -102,7 +143,13 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
         .iter()
         .map(|technician| (technician.id(), offer.starts(technician, around, known)))
         .collect();
-    let text = write(zone, from, days, &allowed, &starts);
+    let mut text = write(zone, from, days, &allowed, &starts);
+    if let Some(travel) = travel {
+        text.pop();
+        text.push_str(",\"travel\":");
+        text.push_str(&serde_json::to_string(&travel).map_err(Problem::internal)?);
+        text.push('}');
+    }
     Ok(respond::json_bytes(http::StatusCode::OK, text.into_bytes()))
 }
 

@@ -95,6 +95,7 @@ pub(crate) async fn block_time(
         // Not looked at: a block takes all there is.
         quantity: 1,
         replaces: None,
+        home: None,
     };
     let calendar = calendars::technician(&technician_id);
     let held = match claim::hold(&ctx, &calendar, &spec, claim::HOLD_MS).await? {

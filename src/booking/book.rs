@@ -30,6 +30,7 @@ use crate::auth::permission::Permission;
 use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Taken, Terms};
 use crate::booking::offer::{Offer, Row, Technician, days_around};
 use crate::booking::queries::{self, Asked, Detail};
+use crate::booking::visit::{GivenAddress, VisitAddress, Where};
 use crate::calendars;
 use crate::catalog::ways::AssignBy;
 use crate::catalog::{Mode, Place};
@@ -67,6 +68,8 @@ pub struct MemberBooking {
     payment: Payment,
     /// In the store when absent.
     place: Option<Place>,
+    /// One of the member's addresses, for a visit at home.
+    address_id: Option<Id>,
     note: Option<Note>,
 }
 
@@ -87,6 +90,12 @@ pub struct StaffBooking {
     contact_name: Option<Name>,
     /// The customer's phone, when they are no member.
     contact_phone: Option<Phone>,
+    /// In the store when absent.
+    place: Option<Place>,
+    /// One of the member's addresses, for a visit at home.
+    address_id: Option<Id>,
+    /// Where, for a visit at home elsewhere.
+    address: Option<GivenAddress>,
     note: Option<Note>,
 }
 
@@ -111,8 +120,17 @@ pub(crate) async fn book_as_member(
 ) -> Answer<Response> {
     limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
     let operator = Operator::new(format!("member:{}", member.id), &operation);
-    let MemberBooking { store_id, service_id, technician_id, start_at, mode, payment, place, note } =
-        operation.body;
+    let MemberBooking {
+        store_id,
+        service_id,
+        technician_id,
+        start_at,
+        mode,
+        payment,
+        place,
+        address_id,
+        note,
+    } = operation.body;
     let wish = Wish {
         store_id,
         service_id,
@@ -120,7 +138,7 @@ pub(crate) async fn book_as_member(
         start_at,
         mode,
         payment,
-        place: place.unwrap_or(Place::Store),
+        place: Where::of(place, address_id, None)?,
         offered: None,
     };
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
@@ -150,6 +168,9 @@ pub(crate) async fn book_as_staff(
         member_id,
         contact_name,
         contact_phone,
+        place,
+        address_id,
+        address,
         note,
     } = operation.body;
     let payment = Payment::AtStore;
@@ -160,7 +181,7 @@ pub(crate) async fn book_as_staff(
         start_at,
         mode: mode.unwrap_or(Mode::Direct),
         payment,
-        place: Place::Store,
+        place: Where::of(place, address_id, address)?,
         offered: None,
     };
     let customer = Customer::of_staff(member_id, contact_name, contact_phone);
@@ -181,7 +202,7 @@ pub(crate) struct Wish {
     pub start_at: Instant,
     pub mode: Mode,
     pub payment: Payment,
-    pub place: Place,
+    pub place: Where,
     /// The place that was held for who waited.
     pub offered: Option<Offered>,
 }
@@ -282,6 +303,7 @@ pub(crate) async fn book(
         service_id: &wish.service_id,
         store_id: &wish.store_id,
         technician_id: wish.technician_id.as_ref(),
+        home: !matches!(wish.place, Where::Store),
     };
     let mut reads =
         vec![operator.stored(), queries::offer(&asked, from, until, Detail::NamesAndLoads)];
@@ -289,6 +311,10 @@ pub(crate) async fn book(
     let by_staff = matches!(booker, Booker::Staff(_));
     if let Booker::Member(member) = &booker {
         reads.push(member.check());
+    }
+    let address_at = reads.len();
+    if let Where::Known(id) = &wish.place {
+        reads.push(queries::address(id, customer.member_id.as_ref()));
     }
     let rows = db.read(reads).await?;
     let actor = match booker {
@@ -298,10 +324,21 @@ pub(crate) async fn book(
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
-    let offer = rows.one::<Row>(1)?.into_offer()?;
+    let mut offer = rows.one::<Row>(1)?.into_offer()?;
     let customer = customer.known(&rows, 2)?;
     check_terms(ctx, &offer, &wish, by_staff)?;
     customer.check_payment(&offer, wish.payment, by_staff)?;
+    let address: Option<VisitAddress> = match &wish.place {
+        Where::Store => None,
+        Where::Given(given) => Some(VisitAddress::given(given, &customer.name, &customer.phone)),
+        Where::Known(_) => {
+            let known = rows.first(address_at)?;
+            Some(known.ok_or_else(|| Problem::from(Code::UnknownAddress).at("address_id"))?)
+        }
+    };
+    if let Some(address) = &address {
+        offer.visit(address.point()?, true)?;
+    }
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
@@ -335,6 +372,7 @@ pub(crate) async fn book(
         payment: wish.payment,
         actor: &actor,
         customer: &customer,
+        address: address.as_ref(),
         note: &note,
         class: None,
         offered: wish.offered.as_ref(),
@@ -365,7 +403,8 @@ fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<
     if wish.mode == Mode::Assigned && wish.technician_id.is_some() {
         return Err(Problem::from(Code::TechnicianByStore).at("technician_id"));
     }
-    if wish.place == Place::Home || !offer.service.places.contains(&Place::Store) {
+    let place = if matches!(wish.place, Where::Store) { Place::Store } else { Place::Home };
+    if !offer.service.places.contains(&place) {
         return Err(Problem::from(Code::PlaceNotOffered).at("place"));
     }
     check_payment(ctx, offer, wish.payment, by_staff)?;
@@ -433,6 +472,7 @@ pub fn needs(
     let technicians = technicians.into_iter().map(calendars::technician).collect();
     let mut technician = Need::of(technicians, shape.attended(start));
     technician.tries = if named { 1 } else { free };
+    technician.homes = offer.homes();
     let mut needs = vec![technician];
     needs.extend(pool_needs(offer, start, (service, block)));
     Ok(needs)
@@ -502,6 +542,8 @@ pub(crate) struct Made<'a> {
     pub payment: Payment,
     pub actor: &'a order::Actor,
     pub customer: &'a Customer,
+    /// Where it is, unless in the store.
+    pub address: Option<&'a VisitAddress>,
     pub note: &'a Note,
     /// The session in which it is seats, when it is a class.
     pub class: Option<&'a session::Seats<'a>>,
@@ -547,6 +589,7 @@ impl Made<'_> {
             contact_name: &self.customer.name,
             contact_phone: &self.customer.phone,
             note: self.note.as_str(),
+            address: self.address,
             now: ctx.now,
         };
         let (assignment, minutes) = self.assignment();
@@ -672,6 +715,7 @@ pub fn line<'a>(
         end_at: end.ms(),
         block_start: spec.block.start.ms(),
         block_end: spec.block.end.ms(),
+        home: spec.home.as_deref().and_then(|home| serde_json::to_string(home).ok()),
         date: date_at(offer.store.time_zone, start_at).unwrap_or(date),
         assignment,
         answer_by,

@@ -5,6 +5,8 @@
 //! somebody gets them all; whoever is refused one gives the others back. What is committed on them is
 //! committed on all.
 
+use std::collections::BTreeMap;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Deserialize;
@@ -12,6 +14,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
 use zhundian_domain::availability::nearest;
 use zhundian_domain::calendar::{Claim, ClaimKind, ClaimSpec, ClaimState, Refusal};
+use zhundian_domain::home::Home;
 use zhundian_domain::time::{Interval, Tick};
 use zhundian_durable_objects::calls::{GiveBack, Hold, HoldReply, ProjectedDay};
 
@@ -169,13 +172,16 @@ pub struct Need {
     pub quantity: u16,
     /// The calendar and the claims that it takes the place of, when an appointment is moved.
     pub replaces: Option<(String, Vec<String>)>,
+    /// Where it takes place, by calendar, when not in the store.
+    pub homes: BTreeMap<String, Box<Home>>,
 }
 
 impl Need {
     /// One claim in any of these calendars.
     #[must_use]
     pub fn of(calendars: Vec<String>, parts: Vec<(Interval, Interval)>) -> Self {
-        Self { tries: calendars.len(), calendars, parts, quantity: 1, replaces: None }
+        let homes = BTreeMap::new();
+        Self { tries: calendars.len(), calendars, parts, quantity: 1, replaces: None, homes }
     }
 
     fn spec(
@@ -196,6 +202,7 @@ impl Need {
             block,
             quantity: self.quantity,
             replaces: replaced.and_then(|(_, claims)| claims.get(part).cloned()),
+            home: self.homes.get(calendar).cloned(),
         })
     }
 }
@@ -464,6 +471,7 @@ pub struct Kept(
     i64,
     i64,
     u16,
+    Option<Box<Home>>,
 );
 
 impl Kept {
@@ -472,7 +480,7 @@ impl Kept {
     /// # Errors
     /// A row that does not fit.
     pub fn spec(&self, id: Option<&str>, op: &str) -> Answer<ClaimSpec> {
-        let Self(own, _, store_id, start, end, block_start, block_end, quantity) = self;
+        let Self(own, _, store_id, start, end, block_start, block_end, quantity, home) = self;
         let interval =
             |start: i64, end: i64| Interval::new(Tick::from_ms(start)?, Tick::from_ms(end)?);
         let id = id.unwrap_or(own);
@@ -489,6 +497,7 @@ impl Kept {
             block,
             quantity: *quantity,
             replaces: None,
+            home: home.clone(),
         })
     }
 }

@@ -12,6 +12,7 @@
 //! - [`answer`]: technicians accept, decline, pass on and grab; [`handover`]: what follows;
 //! - [`recommended`]: the starts that suit best;
 //! - [`block`]: time that staff take away;
+//! - [`visit`]: where a booking at the customer's home takes place, and what can be reached in time;
 //! - [`claim`]: what the three have in common: the operation's id, the hold, alternatives.
 //!
 //! Start at `book` in [`book`]: it is the whole saga on one page.
@@ -28,6 +29,7 @@ pub mod offer;
 pub mod queries;
 pub mod recommended;
 pub mod reschedule;
+pub mod visit;
 
 use crate::auth::permission::Permission;
 use crate::http::Routes;

@@ -15,6 +15,7 @@ use crate::booking::book::{self, OrderAnswer, line};
 use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Terms};
 use crate::booking::offer::{Offer, Row};
 use crate::booking::queries::{self, Asked, Detail};
+use crate::booking::visit::VisitAddress;
 use crate::calendars;
 use crate::catalog::ways::AssignBy;
 use crate::error::{Answer, Code, Problem};
@@ -59,6 +60,8 @@ pub struct ToMove {
     pub class: (Option<Id>, u16),
     /// Calendar and id of each, the line's own first in its calendar.
     pub claims: Vec<(String, String)>,
+    /// Where it takes place, when not in the store.
+    pub address: Option<VisitAddress>,
 }
 
 impl ToMove {
@@ -75,6 +78,17 @@ impl ToMove {
             _ => Event::MovedByStaff,
         };
         apply(self.status, event).map(drop).map_err(order::refused)
+    }
+
+    /// Makes an offer one at the customer's home, when the order is.
+    ///
+    /// # Errors
+    /// As [`Offer::visit`].
+    pub fn visit(&self, offer: &mut Offer) -> Answer<()> {
+        if let Some(address) = &self.address {
+            offer.visit(address.point()?, false)?;
+        }
+        Ok(())
     }
 
     /// Its start on the grid.
@@ -208,6 +222,7 @@ impl Move<'_> {
         let technicians = technicians.iter().map(|id| calendars::technician(id)).collect();
         let mut technician = Need::of(technicians, shape.attended(start));
         technician.tries = *free;
+        technician.homes = self.offer.homes();
         let mut needs = vec![technician];
         needs.extend(book::pool_needs(self.offer, start, intervals));
         let claims = &self.known.claims;
@@ -279,7 +294,8 @@ pub async fn offer_of(
     };
     let row: Option<Row> =
         ctx.db()?.first(queries::offer(&asked, from, until, Detail::NamesAndLoads)).await?;
-    let offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
+    let mut offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
+    known.visit(&mut offer)?;
     let start = known.start()?;
     let date = date_at(offer.store.time_zone, start.ms())
         .ok_or_else(|| Problem::internal("a line beyond the calendar"))?;

@@ -6,7 +6,9 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use zhundian_domain::availability::{NotOffered, Notice, Offer as Rule, Opening, Shape};
 use zhundian_domain::cancellation::Tiers;
-use zhundian_domain::pricing::{DepositRule, Price, price};
+use zhundian_domain::geo::Point;
+use zhundian_domain::home::{Home, HomeService, fee_part};
+use zhundian_domain::pricing::{DepositRule, Part, Price, price};
 use zhundian_domain::time::{
     Bits, DayBits, DayRange, Interval, LocalInstant, Tick, UtcDay, date_at, local_instant, wall_at,
 };
@@ -14,7 +16,9 @@ use zhundian_domain::working::Week;
 use zhundian_domain::zone::Zone;
 use zhundian_durable_objects::calls::ProjectedDay;
 
+use crate::booking::visit::{Rounds, Travel, Visit};
 use crate::calendars;
+use crate::catalog::home::point;
 use crate::catalog::ways::Ways;
 use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
@@ -71,18 +75,24 @@ pub struct Known<'a> {
 }
 
 impl Known<'_> {
+    fn days(&self, calendar: &str) -> impl Iterator<Item = &ProjectedDay> {
+        let days = self.fresh.iter().filter(move |(of, _)| of == calendar);
+        days.flat_map(|(_, days)| days).filter(move |day| day.store_id == self.store_id.as_str())
+    }
+
     fn correct(self, bits: &mut Bits, calendar: &str) {
-        let days = self.fresh.iter().filter(|(of, _)| of == calendar).flat_map(|(_, days)| days);
-        for day in days.filter(|day| day.store_id == self.store_id.as_str()) {
+        for day in self.days(calendar) {
             bits.put_day(day.day, &day.free);
         }
     }
 }
 
+/// Digits of a day's bits.
+const HEX: usize = 72;
+
 /// Free ticks over `days`, of day numbers and bits without separators: five digits until the year 2243,
 /// then 72 digits.
 fn free_bits(text: Option<&str>, days: Interval) -> Bits {
-    const HEX: usize = 72;
     let mut bits = Bits::none(days);
     let mut rest = text.unwrap_or_default();
     while let Some((day, after)) = rest.split_at_checked(5) {
@@ -93,6 +103,25 @@ fn free_bits(text: Option<&str>, days: Interval) -> Bits {
         rest = after;
     }
     bits
+}
+
+/// Room and working time over `days`, of day numbers and three sets of bits each: those that are free in
+/// the store, those in which there is room, those of working time.
+fn rounds_bits(text: Option<&str>, days: Interval) -> (Bits, Bits) {
+    let (mut room, mut working) = (Bits::none(days), Bits::none(days));
+    let mut rest = text.unwrap_or_default();
+    while let Some((day, after)) = rest.split_at_checked(5) {
+        let Some((_, after)) = after.split_at_checked(HEX) else { break };
+        let Some((there, after)) = after.split_at_checked(HEX) else { break };
+        let Some((works, after)) = after.split_at_checked(HEX) else { break };
+        let bits = DayBits::from_hex(there).zip(DayBits::from_hex(works));
+        if let (Ok(day), Some((there, works))) = (day.parse(), bits) {
+            room.put_day(UtcDay(day), &there);
+            working.put_day(UtcDay(day), &works);
+        }
+        rest = after;
+    }
+    (room, working)
 }
 
 /// A service as booking needs it.
@@ -152,6 +181,19 @@ pub struct Store {
     /// A member who did not come so often pays before the visit.
     pub prepay_after_no_shows: Option<i64>,
     holidays: Vec<NaiveDate>,
+    latitude: f64,
+    longitude: f64,
+    home_service: Option<HomeService>,
+}
+
+impl Store {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// 500 for a row that does not fit.
+    pub fn point(&self) -> Answer<Point> {
+        point(self.latitude, self.longitude)
+    }
 }
 
 /// A technician who can do the service in the store.
@@ -165,6 +207,7 @@ pub struct Technician(
     Option<String>,
     Option<BTreeMap<NaiveDate, i64>>,
     i64,
+    Option<Rounds>,
 );
 
 impl Technician {
@@ -213,6 +256,8 @@ pub struct Offer {
     /// What is taken besides, one calendar of each.
     pub pools: Vec<Pool>,
     processing: Option<(i64, i64)>,
+    /// Of a visit at home: the place for each technician, as they are in `technicians`, and the fee.
+    visit: Option<(Vec<Home>, i64)>,
 }
 
 impl Row {
@@ -231,7 +276,7 @@ impl Row {
         let (processing, pools) = self.besides.map_or((None, Vec::new()), Besides::into_pools);
         let technicians = self.technicians.unwrap_or_default();
         let reminder_minutes = self.reminder_minutes.unwrap_or_default();
-        Ok(Offer { service, store, reminder_minutes, technicians, pools, processing })
+        Ok(Offer { service, store, reminder_minutes, technicians, pools, processing, visit: None })
     }
 }
 
@@ -311,19 +356,60 @@ impl Offer {
         Some(Resource { id, name: name.to_owned() })
     }
 
+    /// Makes it an offer at the customer's home. Rooms and what the store has room for stay out of it.
+    /// An order that is moved stays where it was accepted, at the price it had.
+    ///
+    /// # Errors
+    /// `place_not_offered` when the store does not serve at home; `address_outside_area` for a new order.
+    pub fn visit(&mut self, point: Point, new: bool) -> Answer<Option<Travel>> {
+        let rule = self.store.home_service.clone();
+        let rule = rule.ok_or_else(|| Problem::from(Code::PlaceNotOffered).at("place"))?;
+        let visit = Visit::new(point, self.store.point()?, rule);
+        let travel = if new { Some(visit.travel()?) } else { None };
+        let homes = self.technicians.iter().map(|one| {
+            let rounds = one.6.as_ref().ok_or_else(|| Problem::internal("no rounds were read"))?;
+            rounds.place(&visit)
+        });
+        let homes = homes.collect::<Answer<Vec<_>>>()?;
+        self.visit = Some((homes, travel.map_or(0, |travel| travel.fee_fen)));
+        self.pools.clear();
+        Ok(travel)
+    }
+
+    /// The places that claims carry, by the technicians' calendars; none in the store.
+    #[must_use]
+    pub fn homes(&self) -> BTreeMap<String, Box<Home>> {
+        let homes = self.visit.iter().flat_map(|(homes, _)| homes.iter().cloned().map(Box::new));
+        self.technicians.iter().map(|one| calendars::technician(one.id())).zip(homes).collect()
+    }
+
     /// Whether a technician is free for a start, by the projection.
     #[must_use]
     pub fn is_free(&self, technician: &Technician, start: Tick) -> bool {
         let Some((_, block)) = self.shape().at(start) else { return false };
-        self.shape().attended_starts(&technician.free(days_around(block))).get(start)
+        let known = Known { store_id: &self.store.id, fresh: &[] };
+        self.starts(technician, days_around(block), known).get(start)
     }
 
     /// Starts at which a technician is free, over `around`, by what is known.
     #[must_use]
     pub fn starts(&self, technician: &Technician, around: Interval, known: Known) -> Bits {
-        let mut free = technician.free(around);
-        known.correct(&mut free, &calendars::technician(technician.id()));
-        self.shape().attended_starts(&free)
+        let calendar = calendars::technician(technician.id());
+        let home = self.visit.as_ref().and_then(|(homes, _)| {
+            let at = self.technicians.iter().position(|one| one.id() == technician.id())?;
+            Some((homes.get(at)?, technician.6.as_ref()?))
+        });
+        let Some((home, rounds)) = home else {
+            let mut free = technician.free(around);
+            known.correct(&mut free, &calendar);
+            return self.shape().attended_starts(&free);
+        };
+        let (mut room, mut working) = rounds_bits(technician.3.as_deref(), around);
+        for day in known.days(&calendar) {
+            room.put_day(day.day, &day.bits().room);
+            working.put_day(day.day, &day.bits().working);
+        }
+        self.shape().attended_starts(&rounds.reachable(home, &room, &working))
     }
 
     /// Keeps of `allowed` the starts at which one calendar of every pool is free.
@@ -432,12 +518,17 @@ impl Offer {
     #[must_use]
     pub fn price(&self, technician: &Technician) -> Price {
         price(self.service.price_fen, &self.service.level_prices, &technician.2)
+            .and(self.fee_part())
     }
 
     /// The price of an appointment whose technician the store chooses: the same whoever it will be.
     #[must_use]
     pub fn price_of_any(&self) -> Price {
-        price(self.service.price_fen, &[], "")
+        price(self.service.price_fen, &[], "").and(self.fee_part())
+    }
+
+    fn fee_part(&self) -> Option<Part> {
+        self.visit.as_ref().and_then(|(_, fee_fen)| fee_part(*fee_fen))
     }
 
     /// Starts allowed over `range`, days that are full left out.

@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use zhundian_domain::staffing::{Assignment, USUAL_WAIT_MINUTES};
 use zhundian_domain::time::UtcDay;
 
+use crate::booking::visit::VisitAddress;
 use crate::catalog::ELIGIBLE;
 use crate::d1::{Param, Statement};
 use crate::http::fields::Id;
@@ -19,6 +20,8 @@ pub enum Asked<'a> {
         store_id: &'a Id,
         /// The technician, or any who can.
         technician_id: Option<&'a Id>,
+        /// At the customer's home.
+        home: bool,
     },
     /// The service and store of an order's line, with its technician or another; with anyone when the
     /// line is nobody's yet.
@@ -40,6 +43,27 @@ pub enum Asked<'a> {
     },
 }
 
+/// A day's bits for a visit at home, as [`super::offer`] takes them apart.
+const ROUNDS_BITS: &str =
+    "CASE WHEN asked.home THEN free || coalesce(room, free) || coalesce(working, room, free)
+        ELSE free END";
+
+/// A technician's [`super::visit::Rounds`]: from where, which stores, and what else they do around the
+/// days asked for, the line that is moved left out.
+const ROUNDS: &str = "CASE WHEN asked.home THEN json_object('start_point', json(t.start_point),
+    'stores', (SELECT json_group_array(json_array(p.id, p.latitude, p.longitude))
+        FROM technician_store w JOIN store p ON p.id = w.store_id WHERE w.technician_id = t.id),
+    'lines', (SELECT json_group_array(json_array(block_start, block_end, store_id, json(home))) FROM (
+        SELECT l.block_start, l.block_end, l.store_id, l.home FROM order_line l
+            WHERE l.technician_id = t.id AND l.status = 'live' AND l.id <> asked.line_id
+            AND l.start_at BETWEEN (?6 - 2) * 86400000 AND (?7 + 2) * 86400000
+        UNION ALL SELECT c.block_start, c.block_end, c.store_id, l.home
+            FROM line_claim c JOIN order_line l ON l.id = c.line_id
+            WHERE c.calendar = 'technician:' || t.id AND c.status = 'live'
+            AND c.line_id <> asked.line_id
+            AND c.start_at BETWEEN (?6 - 2) * 86400000 AND (?7 + 2) * 86400000)))
+    END";
+
 /// What an offer says besides what decides its starts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Detail {
@@ -57,33 +81,46 @@ pub enum Detail {
 /// both sides.
 #[must_use]
 pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -> Statement {
+    // In the store nothing more is read of a technician's day than its free bits.
+    let (bits, rounds) = match asked {
+        Asked::Service { home: false, .. } | Asked::Session { .. } => ("free", "NULL"),
+        Asked::Service { home: true, .. } | Asked::Line { .. } | Asked::Anyone { .. } => {
+            (ROUNDS_BITS, ROUNDS)
+        }
+    };
     let (first, second, third, asked) = match asked {
-        Asked::Service { service_id, store_id, technician_id } => (
+        Asked::Service { service_id, store_id, technician_id, home } => (
             Param::from(*service_id),
             Param::from(*store_id),
             Param::from((*technician_id).cloned()),
-            "SELECT ?1 AS service_id, ?2 AS store_id, ?3 AS technician_id",
+            if *home {
+                "SELECT ?1 AS service_id, ?2 AS store_id, ?3 AS technician_id, 1 AS home, '' AS line_id"
+            } else {
+                "SELECT ?1 AS service_id, ?2 AS store_id, ?3 AS technician_id, 0 AS home, '' AS line_id"
+            },
         ),
         Asked::Line { line_id, technician_id } => (
             Param::from(*line_id),
             Param::Null,
             Param::from((*technician_id).cloned()),
             "SELECT service_id, store_id, coalesce(?3, CASE
-                WHEN assignment IN ('assigned', 'asked') THEN technician_id END) AS technician_id
+                WHEN assignment IN ('assigned', 'asked') THEN technician_id END) AS technician_id,
+                home IS NOT NULL AS home, id AS line_id
              FROM order_line WHERE id = ?1 AND ?2 IS NULL",
         ),
         Asked::Anyone { line_id } => (
             Param::from(*line_id),
             Param::Null,
             Param::Null,
-            "SELECT service_id, store_id, NULL AS technician_id
+            "SELECT service_id, store_id, NULL AS technician_id,
+                home IS NOT NULL AS home, id AS line_id
              FROM order_line WHERE id = ?1 AND ?2 IS NULL AND ?3 IS NULL",
         ),
         Asked::Session { session_id } => (
             Param::from(*session_id),
             Param::Null,
             Param::Null,
-            "SELECT service_id, store_id, technician_id
+            "SELECT service_id, store_id, technician_id, 0 AS home, '' AS line_id
              FROM session WHERE id = ?1 AND ?2 IS NULL AND ?3 IS NULL",
         ),
     };
@@ -118,6 +155,8 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
                 'max_moves', s.max_moves)
                 FROM service s WHERE s.id = asked.service_id AND s.status = 'active'),
             'store', (SELECT json_object('id', id, 'name', {store_name}, 'time_zone', time_zone,
+                'latitude', latitude, 'longitude', longitude,
+                'home_service', json(CASE WHEN asked.home THEN home_service END),
                 'hours', json(hours), 'open', json(CASE status WHEN 'open' THEN 'true' ELSE 'false' END),
                 'prepay_after_no_shows', prepay_after_no_shows, 'ways', json(ways),
                 'holidays', (SELECT json_group_array(date) FROM store_holiday
@@ -133,10 +172,10 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),
             'technicians', (SELECT json_group_array(json_array(t.id, {technician_name}, t.level,
-                    (SELECT group_concat(day || free, '') FROM calendar_day
+                    (SELECT group_concat(day || {bits}, '') FROM calendar_day
                         WHERE store_id = asked.store_id AND calendar = 'technician:' || t.id
                         AND day BETWEEN ?6 AND ?7),
-                    {load}, t.turn_at))
+                    {load}, t.turn_at, json({rounds})))
                 FROM technician_store ts JOIN technician t ON t.id = ts.technician_id
                 JOIN service s ON s.id = asked.service_id
                 WHERE ts.store_id = asked.store_id AND t.status = 'active'
@@ -255,6 +294,8 @@ pub struct Line<'a> {
     pub block_start: i64,
     /// Their end.
     pub block_end: i64,
+    /// JSON of the place that the claim carries, when not in the store.
+    pub home: Option<String>,
     /// The store's business date of the start.
     pub date: NaiveDate,
     /// How far it has come to its technician.
@@ -293,6 +334,8 @@ pub struct Order<'a> {
     pub contact_phone: &'a str,
     /// What they wish.
     pub note: &'a str,
+    /// Where the visit takes place, when not in the store.
+    pub address: Option<&'a VisitAddress>,
     /// UTC milliseconds.
     pub now: i64,
 }
@@ -305,9 +348,9 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
             "INSERT INTO orders (id, member_id, store_id, service_id, mode, payment, total_fen,
                 due_fen, price_parts, change_notice_minutes, contact_name, contact_phone, note,
                 technician_id, start_at, created_at, updated_at, status, hold_expires_at, cancellation,
-                max_moves)
+                max_moves, address)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?16, ?17,
-                ?18, ?19, (SELECT max_moves FROM service WHERE id = ?4))",
+                ?18, ?19, (SELECT max_moves FROM service WHERE id = ?4), ?20)",
             order.id,
             order.member_id,
             line.store_id,
@@ -326,7 +369,8 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
             order.now,
             order.status.as_str(),
             order.hold_expires_at,
-            order.cancellation
+            order.cancellation,
+            order.address.and_then(|address| serde_json::to_string(address).ok())
         ),
         insert_line(order.id, order.total_fen, line, line_id),
     ]
@@ -337,8 +381,10 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
 pub fn insert_line(order_id: &Id, price_fen: i64, line: &Line, line_id: &str) -> Statement {
     sql!(
         "INSERT INTO order_line (id, order_id, kind, store_id, service_id, technician_id, claim_id,
-            start_at, end_at, block_start, block_end, date, status, price_fen, assignment, answer_by)
-         VALUES (?1, ?2, 'appointment', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'live', ?12, ?13, ?14)",
+            start_at, end_at, block_start, block_end, date, status, price_fen, assignment, answer_by,
+            home)
+         VALUES (?1, ?2, 'appointment', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'live', ?12, ?13, ?14,
+            ?15)",
         line_id,
         order_id,
         line.store_id,
@@ -352,7 +398,8 @@ pub fn insert_line(order_id: &Id, price_fen: i64, line: &Line, line_id: &str) ->
         line.date,
         price_fen,
         line.assignment.as_str(),
-        line.answer_by
+        line.answer_by,
+        line.home.as_deref()
     )
 }
 
@@ -411,7 +458,7 @@ pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64)
         ),
         sql!(
             "UPDATE order_line SET technician_id = ?2, claim_id = ?3, start_at = ?4, end_at = ?5,
-                block_start = ?6, block_end = ?7, date = ?8, assignment = ?9, answer_by = ?10,
+                block_start = ?6, block_end = ?7, date = ?8, assignment = ?9, answer_by = ?10, home = ?11,
                 version = version + 1 WHERE id = ?1",
             line_id,
             to.technician_id,
@@ -422,7 +469,8 @@ pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64)
             to.block_end,
             to.date,
             to.assignment.as_str(),
-            to.answer_by
+            to.answer_by,
+            to.home.as_deref()
         ),
     ]
 }
@@ -520,6 +568,18 @@ pub fn contact_of_member(id: &Id) -> Statement {
     )
 }
 
+/// A member's own address, as an order keeps it.
+#[must_use]
+pub fn address(id: &Id, member_id: Option<&Id>) -> Statement {
+    sql!(
+        "SELECT json_object('contact_name', contact_name, 'contact_phone', contact_phone, 'text', text,
+            'latitude', latitude, 'longitude', longitude) AS json
+         FROM member_address WHERE id = ?1 AND member_id = ?2",
+        id,
+        member_id
+    )
+}
+
 /// An order that is to be moved, with the line.
 #[must_use]
 pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
@@ -529,7 +589,7 @@ pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
             'mode', o.mode, 'technician_id', l.technician_id, 'start_at', l.start_at,
             'assignment', l.assignment, 'answer_by', l.answer_by, 'declined_by', json(l.declined_by),
             'moves', o.moves, 'max_moves', o.max_moves, 'service_id', l.service_id,
-            'class', json_array(l.session_id, l.seats),
+            'class', json_array(l.session_id, l.seats), 'address', json(o.address),
             'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
                 SELECT calendar, claim_id FROM claim WHERE line_id = l.id ORDER BY block_start))) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",

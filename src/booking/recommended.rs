@@ -86,6 +86,7 @@ pub(crate) async fn recommended(
         service_id: &wanted.service_id,
         store_id: &wanted.store_id,
         technician_id: wanted.technician_id.as_ref(),
+        home: false,
     };
     let reads = vec![
         queries::offer(&asked, from, until, Detail::Starts),

@@ -143,7 +143,7 @@ async fn reschedule(
         return Err(Code::OrderChanged.into());
     }
     known.check(ctx.now, &actor)?;
-    let offer = rows.one::<Row>(2)?.into_offer()?;
+    let mut offer = rows.one::<Row>(2)?.into_offer()?;
     offer.require_open()?;
     let by_store = known.mode == Mode::Assigned.as_str();
     if by_store && !by_staff && wish.technician_id.is_some() {
@@ -152,6 +152,7 @@ async fn reschedule(
     if offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
+    known.visit(&mut offer)?;
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
     let same_technician = wish.technician_id.as_ref().is_none_or(|id| *id == known.technician_id);
     if same_technician && start.ms() == known.start_at {

@@ -11,6 +11,7 @@
 
 mod fields;
 mod holidays;
+pub mod home;
 mod near;
 pub mod photos;
 mod queries;

@@ -2,17 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// The earth's mean radius in metres (IUGG).
-const EARTH_RADIUS_M: f64 = 6_371_008.8;
-
-/// Metres between two points of (latitude, longitude) in degrees, along the great circle (haversine).
-#[must_use]
-pub fn distance_m(a: (f64, f64), b: (f64, f64)) -> f64 {
-    let half_sine = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
-    let along = a.0.to_radians().cos() * b.0.to_radians().cos() * half_sine(a.1, b.1);
-    let h = (half_sine(a.0, b.0) + along).clamp(0.0, 1.0);
-    2.0 * EARTH_RADIUS_M * h.sqrt().asin()
-}
+use zhundian_domain::geo::EARTH_RADIUS_M;
 
 /// A box in degrees that holds every point within a distance. At the 180° meridian it is in two parts.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -76,27 +66,9 @@ pub fn bigrams_json(texts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use zhundian_domain::geo::distance_m;
 
     const SHANGHAI: (f64, f64) = (31.2304, 121.4737);
-
-    #[test]
-    fn distances_are_those_of_the_great_circle() {
-        // A degree of latitude, a quarter of the equator, and city pairs as geodesic tables have them
-        // (on a sphere the error stays below 0.5 %).
-        let cases = [
-            ((0.0, 0.0), (1.0, 0.0), 111_195.0, 1.0),
-            ((0.0, 0.0), (0.0, 90.0), 10_007_557.0, 1.0),
-            ((90.0, 0.0), (-90.0, 77.0), 20_015_114.0, 1.0),
-            (SHANGHAI, (39.9042, 116.4074), 1_067_000.0, 3_000.0),
-            ((51.5074, -0.1278), (48.8566, 2.3522), 343_500.0, 1_000.0),
-            ((0.0, 179.99), (0.0, -179.99), 2_223.9, 0.1),
-            (SHANGHAI, SHANGHAI, 0.0, 0.0),
-        ];
-        for (a, b, metres, error) in cases {
-            assert!((distance_m(a, b) - metres).abs() <= error, "{a:?} {b:?} {}", distance_m(a, b));
-            assert!((distance_m(a, b) - distance_m(b, a)).abs() < 1e-6);
-        }
-    }
 
     fn holds(area: &Area, (latitude, longitude): (f64, f64)) -> bool {
         let inside = |(from, to): (f64, f64), value: f64| from <= value && value <= to;

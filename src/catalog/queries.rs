@@ -36,14 +36,15 @@ fn shown(service: &str) -> String {
 // Records. A function of SQLite takes 32 arguments on D1, so the service's is made of two; a patch
 // leaves out what is null, so what may be null stands in the first.
 
-const STORE: &str = "json_object('id', r.id, 'name', r.name, 'address', r.address,
+const STORE: &str = "json_set(json_object('id', r.id, 'name', r.name, 'address', r.address,
     'latitude', r.latitude, 'longitude', r.longitude, 'phone', r.phone, 'time_zone', r.time_zone,
     'hours', json(r.hours), 'introduction', r.introduction, 'photos', json(r.photos),
     'cancellation', json(r.cancellation), 'capacity', r.capacity, 'ways', json(r.ways), 'status', r.status,
     'version', r.version,
     'visit', json_object('complete_after_minutes', r.complete_after_minutes,
         'no_show_after_minutes', r.no_show_after_minutes,
-        'prepay_after_no_shows', r.prepay_after_no_shows))";
+        'prepay_after_no_shows', r.prepay_after_no_shows)),
+  '$.home_service', json(r.home_service))";
 
 const SERVICE: &str =
     "json_set(json_patch(json_object('id', r.id, 'category', r.category, 'name', r.name,
@@ -66,7 +67,8 @@ const SERVICE: &str =
 
 const TECHNICIAN: &str = "json_object('id', r.id, 'name', r.name, 'photo', r.photo,
     'introduction', r.introduction, 'years_experience', r.years_experience, 'level', r.level,
-    'works', json(r.works), 'capacity', r.capacity, 'status', r.status, 'version', r.version,
+    'works', json(r.works), 'capacity', r.capacity,
+    'start_point', json(r.start_point), 'status', r.status, 'version', r.version,
     'skills', json((SELECT json_group_array(skill) FROM technician_skill WHERE technician_id = r.id)),
     'stores', json((SELECT json_group_array(store_id) FROM technician_store
       JOIN store ON store.id = store_id AND store.status <> 'retired' WHERE technician_id = r.id)))";
@@ -441,11 +443,12 @@ pub fn put_store(id: &Id, document: &str, pieces: &str, now: i64) -> Vec<Stateme
     vec![
         sql!(
             "INSERT INTO store (id, name, address, latitude, longitude, phone, time_zone, hours,
-               introduction, photos, cancellation, capacity, ways, status, complete_after_minutes,
+               introduction, photos, cancellation, capacity, ways, home_service, status, complete_after_minutes,
                no_show_after_minutes, prepay_after_no_shows, created_at, updated_at)
              SELECT ?1, ?2 ->> 'name', ?2 ->> 'address', ?2 ->> 'latitude', ?2 ->> 'longitude',
                ?2 ->> 'phone', ?2 ->> 'time_zone', ?2 -> 'hours', ?2 ->> 'introduction',
-               ?2 -> 'photos', ?2 ->> 'cancellation', ?2 ->> 'capacity', ?2 -> 'ways', ?2 ->> 'status',
+               ?2 -> 'photos', ?2 ->> 'cancellation', ?2 ->> 'capacity', ?2 -> 'ways',
+               ?2 ->> 'home_service', ?2 ->> 'status',
                ?2 ->> '$.visit.complete_after_minutes', ?2 ->> '$.visit.no_show_after_minutes',
                ?2 ->> '$.visit.prepay_after_no_shows', ?3, ?3
              WHERE true
@@ -454,6 +457,7 @@ pub fn put_store(id: &Id, document: &str, pieces: &str, now: i64) -> Vec<Stateme
                phone = excluded.phone, hours = excluded.hours,
                introduction = excluded.introduction, photos = excluded.photos,
                cancellation = excluded.cancellation, capacity = excluded.capacity,
+               home_service = excluded.home_service,
                ways = excluded.ways,
                complete_after_minutes = excluded.complete_after_minutes,
                no_show_after_minutes = excluded.no_show_after_minutes,
@@ -540,14 +544,15 @@ pub fn put_technician(id: &Id, document: &str, now: i64) -> Vec<Statement> {
     vec![
         sql!(
             "INSERT INTO technician (id, name, photo, introduction, years_experience, level, works,
-               capacity, status, created_at, updated_at)
+               capacity, start_point, status, created_at, updated_at)
              SELECT ?1, ?2 ->> 'name', ?2 ->> 'photo', ?2 ->> 'introduction',
                ?2 ->> 'years_experience', ?2 ->> 'level', ?2 -> 'works', ?2 ->> 'capacity',
-               'active', ?3, ?3
+               ?2 ->> 'start_point', 'active', ?3, ?3
              WHERE true
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, photo = excluded.photo,
                introduction = excluded.introduction, years_experience = excluded.years_experience,
                level = excluded.level, works = excluded.works, capacity = excluded.capacity,
+               start_point = excluded.start_point,
                version = technician.version + 1, updated_at = excluded.updated_at",
             id,
             document,

@@ -4,11 +4,13 @@ use chrono::{Days, NaiveDate};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::cancellation::Tiers;
+use zhundian_domain::geo::distance_m;
 use zhundian_domain::time::date_at;
 use zhundian_domain::zone::Zone;
 
 use super::fields::{Cancellation, CancellationTier, ContactPhone, PhotoIds, WeekHours, tiers};
 use super::holidays::Holiday;
+use super::home::{HomeServing, PublicHomeServing};
 use super::record::{
     self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
 };
@@ -108,6 +110,9 @@ document! {
         /// before; nothing after the last one. Everything until the start when it is null.
         #[serde(default)]
         cancellation: Option<Cancellation>,
+        /// How it serves at the customer's home; not at all when it is null.
+        #[serde(default)]
+        home_service: Option<HomeServing>,
         /// Appointments that it has room for at once; null for no limit.
         #[serde(default)]
         capacity: Option<Int<1, 500>>,
@@ -130,6 +135,7 @@ impl NewStore {
 
     fn statements(&self, ctx: &Ctx, id: &Id) -> Answer<Vec<crate::d1::Statement>> {
         let cancellation = self.cancellation.as_ref().map(|list| tiers(list, "cancellation"));
+        let home_service = self.home_service.as_ref().map(|home| home.rule("home_service"));
         let document = serde_json::json!({
             "name": self.name,
             "address": self.address,
@@ -141,6 +147,7 @@ impl NewStore {
             "photos": self.photos,
             "introduction": self.introduction,
             "cancellation": cancellation.transpose()?,
+            "home_service": home_service.transpose()?,
             "capacity": self.capacity,
             "ways": self.ways,
             "visit": self.visit,
@@ -178,6 +185,9 @@ pub struct Store {
     /// What comes back when a member cancels; null when nothing is said: everything until the start.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
+    /// How it serves at the customer's home; null when it does not.
+    #[serde(deserialize_with = "HomeServing::from_row")]
+    pub home_service: Option<HomeServing>,
     /// Appointments that it has room for at once; null for no limit.
     pub capacity: Option<i64>,
     /// How it takes bookings.
@@ -355,6 +365,8 @@ pub struct PublicStore {
     /// earliest tier first; nothing after the last one.
     #[schema(value_type = Vec<CancellationTier>)]
     pub cancellation: Tiers,
+    /// Where it serves at home and what the way costs; null when it does not.
+    pub home_service: Option<PublicHomeServing>,
     /// Of the modes that a service offers, those that this store does; all of them when it is empty.
     pub modes: Vec<Mode>,
     /// What an express order is about; null when it takes none.
@@ -383,6 +395,7 @@ impl From<Store> for PublicStore {
             introduction: store.introduction,
             photos: store.photos,
             cancellation: store.cancellation.unwrap_or_default(),
+            home_service: store.home_service.map(PublicHomeServing::from),
             express: store.ways.express().cloned(),
             modes: store.ways.modes.0,
             status: store.status,
@@ -466,7 +479,7 @@ pub async fn list(ctx: Ctx, Query(query): Query<FindStores>) -> Answer<Json<Page
     let stores = ctx.db()?.read(vec![statement]).await?.all::<Store>(0)?;
     let mut items: Vec<PublicStore> = stores
         .into_iter()
-        .map(|store| (near::distance_m(point, (store.latitude, store.longitude)), store))
+        .map(|store| (distance_m(point, (store.latitude, store.longitude)), store))
         .filter(|(distance, _)| *distance <= radius)
         .map(|(distance, store)| PublicStore {
             distance_m: Some(distance.round() as i64),

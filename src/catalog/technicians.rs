@@ -5,6 +5,7 @@ use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::working::MAX_STORES;
 
 use super::fields::{Set, Skills};
+use super::home::Coordinates;
 use super::record::{
     self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
 };
@@ -64,6 +65,10 @@ document! {
         /// Customers at the same time.
         #[serde(default = "Int::of::<1>")]
         capacity: Int<1, 500>,
+        /// Where they set out from to customers' homes, and where they return to, within their working
+        /// time; the store when it is null.
+        #[serde(default)]
+        start_point: Option<Coordinates>,
     }
 }
 
@@ -78,7 +83,7 @@ impl NewTechnician {
         ]
     }
 
-    fn statements(&self, ctx: &Ctx, id: &Id) -> Vec<Statement> {
+    fn statements(&self, ctx: &Ctx, id: &Id) -> Answer<Vec<Statement>> {
         let document = serde_json::json!({
             "name": self.name,
             "photo": self.photo,
@@ -89,8 +94,9 @@ impl NewTechnician {
             "stores": self.stores,
             "works": self.works,
             "capacity": self.capacity,
+            "start_point": self.start_point.map(Coordinates::point).transpose()?,
         });
-        queries::put_technician(id, &document.to_string(), ctx.now)
+        Ok(queries::put_technician(id, &document.to_string(), ctx.now))
     }
 }
 
@@ -117,6 +123,9 @@ pub struct Technician {
     pub works: Vec<Work>,
     /// Customers at the same time.
     pub capacity: i64,
+    /// Where they set out from to customers' homes; null for the store.
+    #[serde(deserialize_with = "Coordinates::from_row")]
+    pub start_point: Option<Coordinates>,
     /// Whether they can be booked.
     pub status: Status,
     /// Grows with each change.
@@ -168,7 +177,7 @@ pub async fn create(
     let id = ctx.new_id()?;
     let calendar = calendars::technician(&id);
     let row = Row::new(&ctx, Message::SyncCalendar { calendar: calendar.clone() })?;
-    let mut statements = body.statements(&ctx, &id);
+    let mut statements = body.statements(&ctx, &id)?;
     statements.push(row.insert(&ctx)?);
     let technician = record::write(&ctx, &id, None, body.refs(), statements).await?;
     windows::sync_now(&ctx, &calendar, row).await;
@@ -205,7 +214,7 @@ pub async fn change(
     record::require_in_each(&staff, Permission::CatalogWrite, &current.stores)?;
     staff.require_each(Permission::CatalogWrite, &body.stores.0)?;
     record::require_fresh(&current, version)?;
-    let mut statements = body.statements(&ctx, &id);
+    let mut statements = body.statements(&ctx, &id)?;
     let same_stores = body.stores.0.len() == current.stores.len()
         && body.stores.0.iter().all(|store| current.stores.contains(store));
     if same_stores && body.capacity.get() == current.capacity {

@@ -74,6 +74,7 @@ pub(crate) async fn accept(
         end_at: proposal.end_at,
         block_start: own.spec.block.start.ms(),
         block_end: own.spec.block.end.ms(),
+        home: None,
         date: proposal.date,
         assignment: Assignment::Assigned,
         answer_by: None,

@@ -108,6 +108,7 @@ pub(crate) async fn place(
     let cancellation = serde_json::to_string(&tiers).map_err(Problem::internal)?;
     let order_id = ctx.new_id()?;
     let order = booking::Order {
+        address: None,
         id: &order_id,
         member_id: Some(&member_id),
         mode: "express",

@@ -68,6 +68,7 @@ pub(crate) async fn propose(
         service_id: &service_id,
         store_id: &known.store_id,
         technician_id: technician_id.as_ref(),
+        home: false,
     };
     let row: Option<Row> =
         db.first(booking::offer(&asked, from, until, Detail::NamesAndLoads)).await?;

@@ -514,6 +514,12 @@ impl From<&Phone> for crate::d1::Param {
 pub struct Degrees<const MAX: i64>(f64);
 
 impl<const MAX: i64> Degrees<MAX> {
+    /// Degrees that were checked before; what lies beyond is brought to the limit.
+    #[must_use]
+    pub const fn of(degrees: f64) -> Self {
+        Self(degrees.clamp(-(MAX as f64), MAX as f64))
+    }
+
     /// The number.
     #[must_use]
     pub const fn get(self) -> f64 {

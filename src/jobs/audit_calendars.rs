@@ -17,7 +17,8 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
-use zhundian_domain::calendar::{Claim, ClaimKind, ClaimSpec, ClaimState};
+use zhundian_domain::calendar::{Claim, ClaimKind, ClaimSpec, ClaimState, Day};
+use zhundian_domain::home::Home;
 use zhundian_domain::time::{DayBits, DayRange, Interval, Tick, UtcDay};
 use zhundian_durable_objects::calls::{Claims, Free, HORIZON_DAYS, Release};
 
@@ -45,6 +46,7 @@ struct Line {
     block_start: i64,
     block_end: i64,
     changed_at: i64,
+    home: Option<Box<Home>>,
     quantity: u16,
     kind: ClaimKind,
 }
@@ -89,7 +91,7 @@ async fn audit(ctx: &Ctx, calendar: &str) -> Answer<u32> {
     let rows = ctx.db()?.read(reads).await?;
     let lines: Vec<Line> = rows.one(0)?;
     let pending: HashSet<String> = rows.one(1)?;
-    let written: Vec<(String, UtcDay, DayBits, i64)> = rows.one(2)?;
+    let written: Vec<(String, UtcDay, DayBits, i64, DayBits, DayBits)> = rows.one(2)?;
     // No days: only whether the calendar stood still while D1 was read.
     let look = Free { days: DayRange { from: today, until: today } };
     let unchanged = ctx.calendars().call(calendar, &look).await?.version == free.version;
@@ -143,9 +145,12 @@ async fn audit(ctx: &Ctx, calendar: &str) -> Answer<u32> {
 
     // The projection: a day that says something else is wrong, unless it is on its way, or is not there
     // yet; then it is only brought along.
-    let written: HashMap<(&str, UtcDay), (&DayBits, i64)> = written
+    let written: HashMap<(&str, UtcDay), (Day, i64)> = written
         .iter()
-        .map(|(store, day, free, version)| ((store.as_str(), *day), (free, *version)))
+        .map(|(store, day, free, version, room, working)| {
+            let bits = Day { free: *free, room: *room, working: *working };
+            ((store.as_str(), *day), (bits, *version))
+        })
         .collect();
     let on_their_way: HashSet<(&str, UtcDay)> =
         free.pending.iter().map(|(store, day)| (store.as_str(), *day)).collect();
@@ -153,7 +158,7 @@ async fn audit(ctx: &Ctx, calendar: &str) -> Answer<u32> {
     for day in &free.days {
         let key = (day.store_id.as_str(), day.day);
         match written.get(&key) {
-            Some((bits, _)) if **bits == day.free => continue,
+            Some((bits, _)) if *bits == day.bits() => continue,
             Some((_, version))
                 if unchanged && (*version > day.version || !on_their_way.contains(&key)) =>
             {
@@ -208,6 +213,7 @@ impl Line {
             block: interval(self.block_start, self.block_end)?,
             quantity: self.quantity,
             replaces: None,
+            home: self.home.clone(),
         })
     }
 }

@@ -110,10 +110,12 @@ pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
     sql!(
         "SELECT json_group_array(json_object('id', id, 'claim_id', claim_id, 'order_id', order_id,
             'store_id', store_id, 'start_at', start_at, 'end_at', end_at, 'block_start', block_start,
-            'block_end', block_end, 'changed_at', changed_at, 'quantity', quantity, 'kind', kind)) AS json
+            'block_end', block_end, 'changed_at', changed_at, 'quantity', quantity, 'kind', kind,
+            'home', json(home))) AS json
          FROM (
             SELECT l.id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
-                l.block_end, o.updated_at AS changed_at, 1 AS quantity, 'appointment' AS kind
+                l.block_end, o.updated_at AS changed_at, 1 AS quantity, 'appointment' AS kind,
+                l.home
             FROM order_line l JOIN orders o ON o.id = l.order_id
             WHERE l.technician_id = ?1 AND l.session_id IS NULL AND l.status = 'live'
                 AND o.status <> 'pending_payment'
@@ -121,26 +123,28 @@ pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
                 AND l.block_end > ?2 AND l.block_start < ?3
             UNION ALL
             SELECT l.id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
-                l.block_end, o.updated_at, l.seats, 'appointment'
+                l.block_end, o.updated_at, l.seats, 'appointment', NULL
             FROM order_line l JOIN orders o ON o.id = l.order_id
             WHERE l.session_id = ?5 AND l.status = 'live' AND o.status <> 'pending_payment'
                 AND l.block_end > ?2 AND l.block_start < ?3
             UNION ALL
             SELECT s.id, c.claim_id, NULL, c.store_id, c.start_at, c.end_at, c.block_start,
-                c.block_end, s.updated_at, c.quantity, 'appointment'
+                c.block_end, s.updated_at, c.quantity, 'appointment', NULL
             FROM session_claim c JOIN session s ON s.id = c.session_id
             WHERE c.calendar = ?4 AND c.status = 'live'
                 AND c.start_at > ?2 - 86400000 AND c.start_at < ?3 + 86400000
                 AND c.block_end > ?2 AND c.block_start < ?3
             UNION ALL
             SELECT l.line_id, l.claim_id, l.order_id, l.store_id, l.start_at, l.end_at, l.block_start,
-                l.block_end, o.updated_at, l.quantity, 'appointment'
+                l.block_end, o.updated_at, l.quantity, 'appointment',
+                CASE WHEN ?1 <> '' THEN (SELECT home FROM order_line WHERE id = l.line_id) END
             FROM line_claim l JOIN orders o ON o.id = l.order_id
             WHERE l.calendar = ?4 AND l.status = 'live' AND o.status <> 'pending_payment'
                 AND l.start_at > ?2 - 86400000 AND l.start_at < ?3 + 86400000
                 AND l.block_end > ?2 AND l.block_start < ?3
             UNION ALL
-            SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at, 1, 'block'
+            SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at, 1, 'block',
+                NULL
             FROM block
             WHERE technician_id = ?1 AND status = 'live' AND start_at > ?2 - 86400000
                 AND start_at < ?3 AND end_at > ?2)",
@@ -177,7 +181,8 @@ pub fn pending_claims(calendar: &str) -> Statement {
 #[must_use]
 pub fn projection(calendar: &str, from: i64, until: i64) -> Statement {
     sql!(
-        "SELECT json_group_array(json_array(d.store_id, d.day, d.free, d.version)) AS json
+        "SELECT json_group_array(json_array(d.store_id, d.day, d.free, d.version,
+            coalesce(d.room, d.free), coalesce(d.working, d.room, d.free))) AS json
          FROM store s JOIN calendar_day d
             ON d.store_id = s.id AND d.calendar = ?1 AND d.day >= ?2 AND d.day < ?3",
         calendar,

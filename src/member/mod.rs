@@ -7,10 +7,12 @@
 //!
 //! - `sign_in`: `/auth/wechat`, `/auth/code`, `/auth/phone`, `/auth/sign-out`;
 //! - `me`: `/me`;
+//! - `addresses`: `/me/addresses`;
 //! - `wechat`: the calls of WeChat's server API, with its access token.
 //!
-//! Touches `member`, `provider_token`, and of `orders` the member they belong to.
+//! Touches `member`, `member_address`, `provider_token`, and of `orders` the member they belong to.
 
+mod addresses;
 mod me;
 mod queries;
 mod sign_in;
@@ -75,4 +77,6 @@ pub fn routes() -> Routes {
         .member(routes!(sign_in::sign_out))
         .member(routes!(me::read, me::change))
         .member(routes!(me::put_avatar))
+        .member(routes!(addresses::list, addresses::add))
+        .member(routes!(addresses::change, addresses::remove))
 }

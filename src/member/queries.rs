@@ -4,7 +4,8 @@ use zhundian_providers::phone::Phone;
 use zhundian_providers::wechat::{AccessToken, Session};
 
 use crate::d1::{Statement, precondition};
-use crate::http::fields::Id;
+use crate::http::fields::{Degrees, Id, Text};
+use crate::member::addresses::{ChangedAddress, NewAddress};
 use crate::member::me::Change;
 use crate::sql;
 
@@ -127,6 +128,12 @@ pub fn take_phone(id: &Id, phone: &Phone, now: i64) -> Vec<Statement> {
             phone
         ),
         sql!(
+            "UPDATE member_address SET member_id = ?1 WHERE member_id =
+               (SELECT id FROM member WHERE phone = ?2 AND openid IS NULL AND id <> ?1)",
+            id,
+            phone
+        ),
+        sql!(
             "UPDATE member SET
                nickname = iif(member.nickname = '', other.nickname, member.nickname),
                avatar = coalesce(member.avatar, other.avatar),
@@ -155,6 +162,100 @@ pub fn take_phone(id: &Id, phone: &Phone, now: i64) -> Vec<Statement> {
         ),
         sql!("UPDATE member SET phone = ?2, updated_at = ?3 WHERE id = ?1", id, phone, now),
     ]
+}
+
+/// A [`crate::member::addresses::Address`] out of a row of `member_address`.
+macro_rules! address {
+    () => {
+        "json_object('id', id, 'label', nullif(label, ''), 'contact_name', contact_name,
+            'contact_phone', contact_phone, 'text', text, 'latitude', latitude,
+            'longitude', longitude)"
+    };
+}
+
+/// A member's addresses, the oldest first.
+pub fn addresses(member_id: &Id) -> Statement {
+    sql!(
+        concat!(
+            "SELECT ",
+            address!(),
+            " AS json FROM member_address WHERE member_id = ?1 ORDER BY id"
+        ),
+        member_id
+    )
+}
+
+/// Adds an address and answers it; raises `address_limit` when there are `most`.
+pub fn add_address(
+    id: &Id,
+    member_id: &Id,
+    address: &NewAddress,
+    now: i64,
+    most: u32,
+) -> [Statement; 2] {
+    [
+        precondition(
+            "address_limit",
+            "(SELECT count(*) FROM member_address WHERE member_id = ?1) < ?2",
+            vec![member_id.into(), most.into()],
+        ),
+        sql!(
+            concat!(
+                "INSERT INTO member_address (id, member_id, label, contact_name, contact_phone, text,
+                   latitude, longitude, created_at, updated_at)
+                 VALUES (?1, ?2, coalesce(?3, ''), ?4, ?5, ?6, ?7, ?8, ?9, ?9)
+                 RETURNING ",
+                address!(),
+                " AS json"
+            ),
+            id,
+            member_id,
+            address.label.as_ref().map(Text::as_str),
+            address.contact_name.as_str(),
+            address.contact_phone.0.as_str(),
+            address.text.as_str(),
+            address.latitude.get(),
+            address.longitude.get(),
+            now
+        ),
+    ]
+}
+
+/// Changes a member's own address and answers it.
+pub fn change_address(id: &Id, member_id: &Id, change: &ChangedAddress, now: i64) -> Statement {
+    sql!(
+        concat!(
+            "UPDATE member_address SET
+               label = CASE WHEN ?4 THEN coalesce(?5, '') ELSE label END,
+               contact_name = coalesce(?6, contact_name),
+               contact_phone = coalesce(?7, contact_phone), text = coalesce(?8, text),
+               latitude = coalesce(?9, latitude), longitude = coalesce(?10, longitude),
+               updated_at = ?3
+             WHERE id = ?1 AND member_id = ?2
+             RETURNING ",
+            address!(),
+            " AS json"
+        ),
+        id,
+        member_id,
+        now,
+        change.label.is_some(),
+        change.label.as_ref().and_then(Option::as_ref),
+        change.contact_name.as_ref().map(Text::as_str),
+        change.contact_phone.as_ref().map(|phone| phone.0.as_str()),
+        change.text.as_ref().map(Text::as_str),
+        change.latitude.map(Degrees::get),
+        change.longitude.map(Degrees::get)
+    )
+}
+
+/// Takes a member's own address away and answers its id.
+pub fn remove_address(id: &Id, member_id: &Id) -> Statement {
+    sql!(
+        "DELETE FROM member_address WHERE id = ?1 AND member_id = ?2 RETURNING json_quote(id) AS json",
+        id,
+        member_id
+    )
 }
 
 /// WeChat's access token, and when it ends.

@@ -7,6 +7,7 @@ use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
+use crate::booking::visit::VisitAddress;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Query;
 use crate::http::fields::{At, Date, Id, Int, Text};
@@ -86,6 +87,8 @@ pub struct Item {
     phone: String,
     /// The customer's wish, or why the time is blocked.
     note: String,
+    /// Where the technician comes to, of a visit at home.
+    address: Option<VisitAddress>,
     #[serde(skip)]
     key: (i64, Id),
 }
@@ -105,6 +108,7 @@ struct Row {
     customer: String,
     phone: String,
     note: String,
+    address: Option<VisitAddress>,
 }
 
 impl Row {
@@ -124,6 +128,7 @@ impl Row {
             customer: self.customer,
             phone: self.phone,
             note: self.note,
+            address: self.address,
         }
     }
 }

@@ -20,7 +20,8 @@ pub const VIEW: &str =
         FROM store WHERE id = o.store_id),
     'visit', json_object('checked_in_at', o.checked_in_at, 'ended_at', o.ended_at, 'moves', o.moves,
         'max_moves', o.max_moves),
-    'contact', json_object('name', o.contact_name, 'phone', o.contact_phone, 'note', o.note),
+    'contact', json_object('name', o.contact_name, 'phone', o.contact_phone, 'note', o.note,
+        'address', json(o.address)),
     'money', json_object('total_fen', o.total_fen, 'due_fen', o.due_fen, 'parts', json(o.price_parts),
         'hold_expires_at', o.hold_expires_at, 'cancellation', json(o.cancellation),
         'paid_fen', coalesce((SELECT balance_fen FROM account WHERE id = 'order:' || o.id), 0),
@@ -230,18 +231,19 @@ pub fn day(day: &Day) -> Statement {
             'technician_name', (SELECT name FROM technician WHERE id = technician_id),
             'service_id', service_id,
             'service_name', (SELECT name FROM service WHERE id = service_id),
-            'start_at', start_at, 'end_at', end_at, 'customer', customer, 'phone', phone, 'note', note)
-            AS json
+            'start_at', start_at, 'end_at', end_at, 'customer', customer, 'phone', phone, 'note', note,
+            'address', json(address)) AS json
          FROM (
             SELECT 'appointment' AS kind, l.id, l.order_id, o.status, l.technician_id, l.service_id,
-                l.start_at, l.end_at, o.contact_name AS customer, o.contact_phone AS phone, o.note
+                l.start_at, l.end_at, o.contact_name AS customer, o.contact_phone AS phone, o.note,
+                o.address
             FROM order_line l JOIN orders o ON o.id = l.order_id
             WHERE l.store_id = ?1 AND l.start_at >= ?5 AND l.start_at < ?6
                 AND (?2 IS NULL OR l.technician_id = ?2) AND (?3 IS NULL OR l.service_id = ?3)
                 AND (?4 IS NULL OR o.status = ?4)
             UNION ALL
             SELECT 'block', b.id, NULL, 'blocked', b.technician_id, NULL, b.start_at, b.end_at, '', '',
-                b.reason
+                b.reason, NULL
             FROM block b WHERE b.store_id = ?1 AND b.start_at >= ?5 AND b.start_at < ?6
                 AND b.status = 'live' AND (?2 IS NULL OR b.technician_id = ?2) AND ?3 IS NULL
                 AND (?4 IS NULL OR ?4 = 'blocked')

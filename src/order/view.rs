@@ -9,6 +9,7 @@ use zhundian_domain::zone::Zone;
 
 use crate::booking::offer::Offer;
 use crate::booking::queries as booking;
+use crate::booking::visit::VisitAddress;
 use crate::express::{self, ExpressState, Proposal};
 use crate::http::fields::{At, Id};
 
@@ -54,6 +55,8 @@ pub struct Order {
     contact_phone: String,
     /// What the customer wishes.
     note: String,
+    /// Where the technician comes to; null for a visit in the store.
+    address: Option<VisitAddress>,
     /// Until when the member may cancel or move it.
     changeable_until: At,
     /// How often the member may still move it; null for no limit.
@@ -145,7 +148,7 @@ pub struct CancellationDeadline {
 /// A part of a price.
 #[derive(Serialize, ToSchema)]
 pub struct PricePart {
-    /// `service`, `level`; `deposit` as long as nothing else is known.
+    /// `service`, `level`, `travel`; `deposit` as long as nothing else is known.
     kind: String,
     /// Signed fen.
     fen: i64,
@@ -303,6 +306,7 @@ struct ContactRow {
     name: String,
     phone: String,
     note: String,
+    address: Option<VisitAddress>,
 }
 
 #[derive(Deserialize)]
@@ -414,6 +418,7 @@ impl Row {
             contact_name: contact.name,
             contact_phone: contact.phone,
             note: contact.note,
+            address: contact.address,
             changeable_until: changeable_until(zone, self.start_at, self.change_notice_minutes),
             moves_left: self.visit.max_moves.map(|most| (most - self.visit.moves).max(0)),
             checked_in_at: self.visit.checked_in_at.map(|at| At::new(zone, at)),
@@ -464,6 +469,7 @@ impl Order {
             contact_name: order.contact_name.into(),
             contact_phone: order.contact_phone.into(),
             note: order.note.into(),
+            address: order.address.cloned(),
             changeable_until: changeable_until(zone, line.start_at, order.change_notice_minutes),
             moves_left: offer.service.max_moves,
             checked_in_at: None,
@@ -521,6 +527,7 @@ impl Order {
             member_id: order.member_id.cloned(),
             store_id: wish.store_id.clone(),
             store_name: store_name.into(),
+            address: None,
             service_id: None,
             contact_name: order.contact_name.into(),
             contact_phone: order.contact_phone.into(),

@@ -56,7 +56,9 @@ const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'provider',
     'other_pending', (SELECT other.id FROM payment other
         WHERE other.order_id = p.order_id AND other.id <> p.id AND other.status = 'pending'),
     'claims', json((SELECT json_group_array(json_array(claim_id, calendar, store_id, start_at, end_at,
-        block_start, block_end, quantity)) FROM claim WHERE order_id = p.order_id)))";
+        block_start, block_end, quantity,
+        json((SELECT l.home FROM order_line l WHERE l.id = line_id AND calendar LIKE 'technician:%'))))
+        FROM claim WHERE order_id = p.order_id)))";
 
 /// Stops the batch with `payment_known` unless the payment and its order are as they were read.
 #[must_use]
@@ -273,7 +275,8 @@ pub fn unpaid(now: i64, limit: u32) -> Statement {
 pub fn unconfirmed(before: i64, limit: u32) -> Statement {
     sql!(
         "SELECT json_object('order_id', o.id, 'claims', (SELECT json_group_array(json_array(claim_id,
-            calendar, store_id, start_at, end_at, block_start, block_end, quantity))
+            calendar, store_id, start_at, end_at, block_start, block_end, quantity,
+            json((SELECT l.home FROM order_line l WHERE l.id = line_id AND calendar LIKE 'technician:%'))))
             FROM claim WHERE order_id = o.id AND status = 'live')) AS json
          FROM orders o WHERE o.status = 'paid' AND o.updated_at <= ?1
             AND NOT EXISTS (SELECT 1 FROM outbox WHERE dead = 0 AND topic = 'confirm'

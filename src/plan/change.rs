@@ -230,8 +230,12 @@ pub(crate) async fn reschedule(
     // One more read: the offer is that of the technician who will do it.
     let (from, until) = dates(ctx.now);
     let technician_id = wish.technician_id.as_ref().or_else(|| named.as_ref().map(|(_, _, id)| id));
-    let asked =
-        Asked::Service { service_id: &known.service_id, store_id: &known.store_id, technician_id };
+    let asked = Asked::Service {
+        service_id: &known.service_id,
+        store_id: &known.store_id,
+        technician_id,
+        home: false,
+    };
     let statements = vec![operator.stored(), booking::offer(&asked, from, until, Detail::Names)];
     let rows = ctx.db()?.read(statements).await?;
     if let Some(answer) = operator.replay(&rows, 0)? {

@@ -85,6 +85,7 @@ pub fn spec(ctx: &Ctx, offer: &Offer, op: &str, start: Tick) -> Answer<ClaimSpec
         block,
         quantity: 1,
         replaces: None,
+        home: None,
     })
 }
 

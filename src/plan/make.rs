@@ -146,6 +146,7 @@ fn reads(ctx: &Ctx, wish: &NewPlan) -> Vec<Statement> {
         service_id: &wish.service_id,
         store_id: &wish.store_id,
         technician_id: Some(&wish.technician_id),
+        home: false,
     };
     vec![
         feature::is_on(),

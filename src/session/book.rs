@@ -202,6 +202,7 @@ pub(crate) async fn book(
     // 3. Commit.
     let class = Seats { session: &session, seats, waited: wish.offered.is_some() };
     let made = Made {
+        address: None,
         ctx,
         offer: &offer,
         technician,

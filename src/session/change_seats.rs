@@ -129,6 +129,7 @@ async fn change(
     let taken = session::hold_seats(ctx, terms, session::seats_need(&to, seats)?).await?;
     let claim_id = taken.own()?.claim.spec.id.clone();
     let line = booking::Line {
+        home: None,
         service_id: &to.service_id,
         store_id: &to.store_id,
         technician_id: technician.id(),

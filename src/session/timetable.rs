@@ -126,6 +126,7 @@ pub(crate) async fn create(
         service_id: &wish.service_id,
         store_id: &wish.store_id,
         technician_id: Some(&wish.technician_id),
+        home: false,
     };
     let rows = ctx
         .db()?

@@ -6,6 +6,7 @@ use zhundian_domain::time::{DAY_MS, date_at};
 use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
+use crate::booking::visit::VisitAddress;
 use crate::error::Answer;
 use crate::http::extract::Query;
 use crate::http::fields::{At, Date, Id};
@@ -57,6 +58,8 @@ pub struct DayItem {
     phone: String,
     /// The customer's wish, or why the time is blocked.
     note: String,
+    /// Where the technician comes to, of a visit at home.
+    address: Option<VisitAddress>,
     /// When the customer checked in.
     checked_in_at: Option<At>,
     /// How far it has come, of an appointment.
@@ -78,6 +81,7 @@ struct Row {
     customer: String,
     phone: String,
     note: String,
+    address: Option<VisitAddress>,
     checked_in_at: Option<i64>,
     visit: Option<LineVisitRow>,
 }
@@ -122,6 +126,7 @@ pub(crate) async fn my_day(
                 customer: row.customer,
                 phone: row.phone,
                 note: row.note,
+                address: row.address,
                 checked_in_at: row.checked_in_at.map(|at| At::new(zone, at)),
                 visit: row.visit.map(|visit| visit.into_view(zone)),
             }

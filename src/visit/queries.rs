@@ -462,7 +462,7 @@ pub fn my_day(technician_id: &Id, date: chrono::NaiveDate, (from, until): (i64, 
                     'service_name', (SELECT name FROM service WHERE id = l.service_id),
                     'start_at', l.start_at, 'end_at', l.end_at, 'customer', o.contact_name,
                     'phone', o.contact_phone, 'note', o.note, 'checked_in_at', o.checked_in_at,
-                    'visit', {LINE_VISIT}) AS json
+                    'address', json(o.address), 'visit', {LINE_VISIT}) AS json
                 FROM order_line l JOIN orders o ON o.id = l.order_id JOIN store s ON s.id = l.store_id
                 WHERE l.technician_id = ?1 AND l.status = 'live' AND l.date = ?2
                 UNION ALL
@@ -509,7 +509,8 @@ pub fn feed(digest: &str, from: i64, until: i64, limit: u32) -> Statement {
                 'customer', customer, 'note', note, 'store_name', store_name, 'address', address))
             FROM (SELECT l.id, l.version, o.updated_at AS changed_at, l.start_at, l.end_at,
                     coalesce((SELECT name FROM service WHERE id = l.service_id), '') AS service_name,
-                    o.contact_name AS customer, o.note, s.name AS store_name, s.address
+                    o.contact_name AS customer, o.note, s.name AS store_name,
+                    coalesce(o.address ->> 'text', s.address) AS address
                 FROM order_line l JOIN orders o ON o.id = l.order_id JOIN store s ON s.id = l.store_id
                 WHERE l.technician_id = staff.technician_id AND l.status = 'live'
                     AND l.start_at >= ?2 AND l.start_at < ?3

@@ -8,7 +8,8 @@ use utoipa::ToSchema;
 use crate::auth::caller::TokenMember;
 use crate::booking::book::{self, Booker, Customer, Offered, OrderAnswer, Payment};
 use crate::booking::claim::Operator;
-use crate::catalog::{Mode, Place};
+use crate::booking::visit::Where;
+use crate::catalog::Mode;
 use crate::error::{Answer, Code};
 use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
@@ -72,7 +73,7 @@ pub(crate) async fn accept(
         start_at: Instant::Offset { ms: start_at, wall: at.naive_utc(), offset_seconds: None },
         mode: Mode::Direct,
         payment,
-        place: Place::Store,
+        place: Where::Store,
         offered,
     };
     book::book(&ctx, booker, operator, wish, customer, note).await

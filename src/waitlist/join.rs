@@ -214,6 +214,7 @@ pub(crate) async fn join(
         service_id: &wish.service_id,
         store_id: &wish.store_id,
         technician_id: wish.technician_id.as_ref(),
+        home: false,
     };
     let found: Option<offer::Row> =
         ctx.db()?.first(booking::offer(&asked, today, today, Detail::Starts)).await?;

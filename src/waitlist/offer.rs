@@ -100,6 +100,7 @@ pub async fn seats(ctx: &Ctx, session_id: &str) -> Answer<u32> {
             block: interval,
             quantity: u16::try_from(entry.seats).unwrap_or(u16::MAX),
             replaces: None,
+            home: None,
         };
         match claim::hold(ctx, &calendar, &spec, hold_ms).await? {
             Holding::Held(held) => served += u32::from(offer(ctx, &entry, vec![held], None).await?),
@@ -142,6 +143,7 @@ pub async fn appointment(
         service_id: &entry.service_id,
         store_id: &entry.store_id,
         technician_id: entry.technician_id.as_ref(),
+        home: false,
     };
     // A day on either side, whatever the store's clock is ahead of UTC or behind.
     let date = |ms: i64| date_at(Zone::UTC, ms).ok_or(Code::Internal);

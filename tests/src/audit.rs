@@ -94,6 +94,9 @@ struct Claim {
     quantity: i64,
     times: [i64; 4],
     kind: String,
+    store: String,
+    /// Where, as it is kept; null in the store.
+    home: Value,
 }
 
 impl Claim {
@@ -105,10 +108,48 @@ impl Claim {
         (self.times[2], self.times[3])
     }
 
+    /// Minutes from one appointment to another at a different place, one of them a home; `None` where
+    /// the capacity alone decides.
+    fn way(&self, other: &Self) -> Option<f64> {
+        let away = !(self.home.is_null() && other.home.is_null());
+        if self.kind == "block" || other.kind == "block" || !away {
+            return None;
+        }
+        let to_store = |home: &Value, store: &str| {
+            home["store_ticks"][store].as_f64().map(|ticks| ticks * 5.0)
+        };
+        let minutes = if self.home.is_null() {
+            to_store(&other.home, &self.store)
+        } else if other.home.is_null() {
+            to_store(&self.home, &other.store)
+        } else {
+            Some(home_minutes(&self.home, &other.home).max(home_minutes(&other.home, &self.home)))
+        };
+        minutes.filter(|minutes| *minutes > 0.0)
+    }
+
     /// What it takes of a calendar that carries so much: blocked time is as large as the calendar.
     fn units(&self, capacity: i64) -> i64 {
         if self.kind == "block" { capacity } else { self.quantity }
     }
+}
+
+/// Minutes between two homes by the first one's table: the straight line by the law of cosines.
+fn home_minutes(from: &Value, to: &Value) -> f64 {
+    let radians = |home: &Value, index: usize| {
+        (home["point"][index].as_f64().expect("microdegrees") / 1e6).to_radians()
+    };
+    let (a, b) = ((radians(from, 0), radians(from, 1)), (radians(to, 0), radians(to, 1)));
+    if a == b {
+        return 0.0;
+    }
+    let cosine = a.0.sin() * b.0.sin() + a.0.cos() * b.0.cos() * (a.1 - b.1).cos();
+    let metres = cosine.clamp(-1.0, 1.0).acos() * 6_371_008.8;
+    let bands = from["speed"]["bands"].as_array().expect("bands");
+    let number = |band: &Value, name: &str| band[name].as_f64().expect("a number");
+    let band = bands.iter().find(|band| metres <= number(band, "up_to_metres"));
+    let speed = number(band.or(bands.last()).expect("a band"), "metres_per_minute");
+    from["speed"]["handover_minutes"].as_f64().expect("minutes") + metres / speed
 }
 
 struct Reader {
@@ -155,6 +196,10 @@ impl Reader {
                 times: ["start_at", "end_at", "block_start", "block_end"]
                     .map(|name| int(&row, name)),
                 kind: text(&row, "kind"),
+                store: text(&row, "store_id"),
+                home: row["home"].as_str().map_or(Value::Null, |home| {
+                    serde_json::from_str(home).unwrap_or_else(|error| panic!("{home}: {error}"))
+                }),
             })
         });
         Self {
@@ -220,6 +265,21 @@ impl Reader {
                         .filter(|old| old.block().0 <= tick && tick < old.block().1)
                         .map_or(0, |old| old.units(most).min(claim.units(most)));
                     *load.entry(tick).or_default() += claim.units(most) - shared;
+                }
+            }
+            for (index, one) in claims.iter().enumerate() {
+                for other in claims.iter().skip(index + 1) {
+                    let moves = |new: &Claim, old: &Claim| new.replaces.as_ref() == Some(&old.id);
+                    let way = one.way(other);
+                    let ((start, end), (other_start, other_end)) = (one.block(), other.block());
+                    let gap = (start - other_end).max(other_start - end) / 60_000;
+                    let gap = i32::try_from(gap).unwrap_or(i32::MAX);
+                    // A metre more or less does not matter here.
+                    let late = way.is_some_and(|way| f64::from(gap) < way - 0.01);
+                    if late && !moves(one, other) && !moves(other, one) {
+                        let (from, to) = (at(start), at(other_start));
+                        off.push(format!("I1 {calendar}: no way from {from} to {to}"));
+                    }
                 }
             }
             for (tick, load) in load.into_iter().filter(|(_, load)| *load > most) {
@@ -424,7 +484,15 @@ impl Reader {
                 let mut unclear: HashSet<i64> = HashSet::new();
                 for claim in self.claims.iter().filter(|claim| claim.calendar == calendar) {
                     let (from, until) = claim.block();
-                    for tick in (from..until).step_by(usize::try_from(TICK).expect("small")) {
+                    // At a home they are away from the store for the ways, too.
+                    let way = claim.home["store_ticks"][&shop.store].as_i64().unwrap_or(0) * TICK;
+                    let near =
+                        (from - way..until + way).step_by(usize::try_from(TICK).expect("small"));
+                    for tick in near {
+                        if way > 0 && claim.state == "confirmed" {
+                            *taken.entry(tick).or_default() += most;
+                            continue;
+                        }
                         match claim.state.as_str() {
                             "confirmed" => *taken.entry(tick).or_default() += claim.units(most),
                             "held" => drop(unclear.insert(tick)),
@@ -491,6 +559,8 @@ mod tests {
             quantity: 1,
             times: [start, start + TICK, start, start + 2 * TICK],
             kind: "appointment".into(),
+            store: "s".into(),
+            home: serde_json::Value::Null,
         }
     }
 

@@ -215,6 +215,11 @@ struct Scene {
     classes: usize,
 }
 
+fn address() -> Value {
+    json!({"contact_name": "林女士", "contact_phone": "13900001111", "text": "南京西路 1 号",
+        "latitude": 31.22, "longitude": 121.45})
+}
+
 impl Scene {
     async fn new() -> Self {
         let stack = Stack::start().await;
@@ -476,6 +481,12 @@ impl Scene {
         format!("/api/v1/admin/resources/{id}")
     }
 
+    async fn new_address(&self) -> String {
+        let path = "/api/v1/me/addresses";
+        let reply = self.member.post(path, address()).await.expect(201);
+        format!("{path}/{}", reply.text("/id"))
+    }
+
     async fn new_staff(&self) -> String {
         let grants = json!([{"role": "cashier", "store_id": self.a.store}]);
         let body = json!({"phone": some_phone(), "name": "收银", "grants": grants});
@@ -534,6 +545,12 @@ impl Scene {
             "change_me" => ask(Nobody, "/api/v1/me").with(json!({"nickname": "我"})),
             "my_subscriptions" => ask(Nobody, "/api/v1/me/subscriptions"),
             "subscribe" => ask(Nobody, "/api/v1/me/subscriptions").with(json!({"results": []})),
+            "list_my_addresses" => ask(Nobody, "/api/v1/me/addresses"),
+            "add_my_address" => ask(Nobody, "/api/v1/me/addresses").with(address()),
+            "change_my_address" => {
+                ask(Member, self.new_address().await).with(json!({"text": "别处"}))
+            }
+            "remove_my_address" => ask(Member, self.new_address().await),
             "put_my_avatar" => Ask { bytes: Some(PNG), ..ask(Nobody, "/api/v1/me/avatar") },
             "book" => {
                 let start = self.start();

@@ -69,6 +69,7 @@ impl Spec {
             block: interval,
             quantity: 1,
             replaces: self.replaces.map(|id| id.to_string()),
+            home: None,
         }
     }
 
