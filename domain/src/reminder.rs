@@ -410,7 +410,7 @@ impl Quiet {
     pub fn parse(text: &str) -> Option<Self> {
         let part = |text: &str, most: u16| {
             let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse().ok().filter(|number| digits && *number < most)
+            text.parse::<u16>().ok().filter(|number| digits && *number < most)
         };
         let minute = |text: &str| {
             let (hour, minute) = text.trim().split_once(':')?;
