@@ -40,6 +40,34 @@ export async function availability(bench) {
   };
 }
 
+/** @param bench as above */
+export async function recommended(bench) {
+  const { world, load, ours } = bench;
+  const [member] = world.members;
+  // With habits to be found.
+  for (const place of world.singles.splice(0, 3)) {
+    await post(ours, { ...world.booking(world.quiet, place, 0), headers: {
+      authorization: `Bearer ${member.token}`, 'idempotency-key': `habit-${place.technician}-${Date.parse(place.start_at)}`,
+    } }, 201);
+  }
+  const job = (path) => ({
+    request: { path, headers: { authorization: `Bearer ${member.token}` } }, connections: 8, want: 200,
+  });
+  const [best, plain] = await compare(load, [
+    { name: 'recommended', worker: ours, job: job(world.availabilityPath().replace('?', '/recommended?')) },
+    { name: 'availability', worker: ours, job: job(world.availabilityPath()) },
+  ], bench);
+  const ratio = perRound(best, plain, (a, b) => b.rate / a.rate);
+  return {
+    note: `the same store and days as availability, a member with three appointments; beside it ours without recommending`,
+    lines: [
+      { what: 'time of an answer, beside availability', figure: side(best), beside: side(plain), ratio, goal: 'at most 1.5', ok: ratio <= 1.5 },
+      { what: 'CPU time of workerd', figure: `${number(best.cpu, 2)} ms`, beside: `${number(plain.cpu, 2)} ms`, ok: null },
+      errors([best, plain]),
+    ],
+  };
+}
+
 /** Lists of bookings of free places, for ours and for the baseline; each keeps its own place in it. */
 async function defineBookings(bench) {
   const { world, load } = bench;
@@ -221,4 +249,4 @@ export async function size(bench) {
   };
 }
 
-export const ROWS = { availability, booking, 'hot-slot': hotSlot, prepay, notification, refund, growth, size };
+export const ROWS = { availability, recommended, booking, 'hot-slot': hotSlot, prepay, notification, refund, growth, size };

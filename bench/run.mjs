@@ -2,7 +2,7 @@
 // a goal was missed.
 //
 //   tools/bench [--write]        --write replaces the table in bench/README.md
-//   ROWS=availability,booking    these rows alone (availability, booking, hot-slot, prepay, notification, refund, growth, size)
+//   ROWS=availability,booking    these rows alone (availability, recommended, booking, hot-slot, prepay, notification, refund, growth, size)
 //   ORDERS=1000,100000           other numbers of past orders for the row growth
 //   ROUNDS=5 SECONDS=4           how often and how long each side is measured, by turns
 //   BENCH_DIR=…                  where databases and objects are kept while it runs

@@ -61,9 +61,11 @@ pub fn routes() -> Routes {
         .merge(crate::staff::routes())
         .merge(crate::catalog::routes())
         .merge(crate::booking::routes())
+        .merge(crate::express::routes())
         .merge(crate::order::routes())
         .merge(crate::payment::routes())
         .merge(crate::reminder::routes())
+        .merge(crate::visit::routes())
         .merge(crate::operations::routes())
 }
 

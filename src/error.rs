@@ -131,11 +131,22 @@ codes! {
     StoreClosed = "store_closed", CONFLICT, "门店暂停营业", "The store takes no bookings at present.";
     ServiceNotOffered = "service_not_offered", UNPROCESSABLE_ENTITY, "这家门店不提供这项服务", "This store does not offer this service.";
     TechnicianNotOffered = "technician_not_offered", UNPROCESSABLE_ENTITY, "这位技师不在这家门店做这项服务", "This technician does not do this service in this store.";
+    TechnicianByStore = "technician_by_store", UNPROCESSABLE_ENTITY, "这样预约时由门店安排技师", "In this mode the store chooses the technician.";
+    NotYoursToAnswer = "not_yours_to_answer", CONFLICT, "这个预约现在不需要这样答复", "This appointment does not wait for this answer.";
+    AnswerTooLate = "answer_too_late", CONFLICT, "答复时间已过", "The time to answer is over.";
+    OfferGone = "offer_gone", CONFLICT, "已被别人抢走,或不再开放", "Somebody else has it already, or it is offered no more.";
+    ExpressNotOffered = "express_not_offered", UNPROCESSABLE_ENTITY, "这家门店不接快速预约", "This store takes no express orders.";
+    OutsideWish = "outside_wish", UNPROCESSABLE_ENTITY, "不在顾客希望的时间段内", "This is outside the time that the customer wished for.";
+    NoProposal = "no_proposal", CONFLICT, "现在没有待确认的方案", "There is no proposal to answer.";
+    ProposalExpired = "proposal_expired", CONFLICT, "方案已过期,款项会原路退回", "The proposal has expired; what was paid goes back.";
     ModeNotOffered = "mode_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能这样预约", "This service cannot be booked in this way.";
     PlaceNotOffered = "place_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能在这里做", "This service is not done at this place.";
     PaymentNotOffered = "payment_not_offered", UNPROCESSABLE_ENTITY, "这项服务不能这样付款", "This service cannot be paid for in this way.";
     OrderNotChangeable = "order_not_changeable", CONFLICT, "订单当前状态不能这样操作", "The order's state does not allow this.";
     TooLate = "too_late", CONFLICT, "离开始时间太近,请联系门店", "It is too late for this; please call the store.";
+    TooEarly = "too_early", CONFLICT, "还没到时间", "It is too early for this.";
+    TooManyMoves = "too_many_moves", CONFLICT, "改约次数已用完,请联系门店", "It has been moved as often as it may be; please call the store.";
+    PrepayRequired = "prepay_required", CONFLICT, "您有多次预约未到店,需要先在线付款才能预约", "After appointments that were missed, this one must be paid online.";
     OrderPaid = "order_paid", CONFLICT, "订单已支付", "The order is paid.";
     PaymentExpired = "payment_expired", CONFLICT, "支付时间已过,请重新预约", "The time to pay is over; book again.";
     PaymentInProgress = "payment_in_progress", CONFLICT, "另一笔支付正在进行,请稍后再试", "Another payment is under way; try again in a moment.";
@@ -146,6 +157,14 @@ codes! {
     NoticeMismatch = "notice_mismatch", UNPROCESSABLE_ENTITY, "通知与订单不符", "The notice does not fit a payment of ours.";
     UnknownTemplate = "unknown_template", UNPROCESSABLE_ENTITY, "没有这个订阅消息模板", "There is no such template of subscribe messages.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
+
+    // The visit.
+    QrInvalid = "qr_invalid", UNPROCESSABLE_ENTITY, "这不是签到二维码", "This is no check-in code of ours.";
+    QrExpired = "qr_expired", CONFLICT, "二维码已过期,请顾客刷新", "The QR code has expired; the customer can show a new one.";
+    QrUsed = "qr_used", CONFLICT, "二维码已用过,请顾客刷新", "The QR code was shown before; the customer can show a new one.";
+    WrongCheckInCode = "wrong_check_in_code", UNPROCESSABLE_ENTITY, "没有这个到店码", "No coming appointment of the store has this code.";
+    TooManyCodes = "too_many_codes", TOO_MANY_REQUESTS, "到店码输错次数太多,请稍后再试", "Too many wrong codes; try again later.";
+    AlreadyCheckedIn = "already_checked_in", CONFLICT, "已经签到过了", "The customer is checked in already.";
 
     // Ours.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "系统繁忙,请稍后再试", "The system is busy; try again in a moment.";
@@ -280,6 +299,8 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("member_active", Code::InvalidToken),
     ("daily_limit", Code::DailyLimitReached),
     ("order_version", Code::OrderChanged),
+    ("prepay", Code::PrepayRequired),
+    ("shown_qr_id", Code::QrUsed),
     ("account_balance", Code::OrderChanged),
     ("payment_known", Code::OrderChanged),
     ("staff_phone", Code::StaffPhoneTaken),

@@ -13,6 +13,7 @@ pub mod config;
 pub mod d1;
 pub mod document;
 pub mod error;
+pub mod express;
 pub mod http;
 pub mod jobs;
 pub mod member;
@@ -22,6 +23,7 @@ pub mod outbox;
 pub mod payment;
 pub mod reminder;
 pub mod staff;
+pub mod visit;
 
 pub use zhundian_durable_objects::Calendar;
 

@@ -65,12 +65,13 @@ export async function makeDemoData(client, ownerPhone) {
   for (const store of STORES) {
     const { id } = await ensure('stores', {
       ...store, hours: everyDay(span('10:00', '22:00')), time_zone: 'Asia/Shanghai', status: 'open',
+      ways: { express: { deposit_fen: 5_000, propose_within_minutes: 60, answer_within_minutes: 30 } },
     });
     stores.push(id);
   }
   for (const service of SERVICES) {
     await ensure('services', {
-      deposit: { kind: 'none' }, ...service, places: ['store'], modes: ['direct'],
+      deposit: { kind: 'none' }, ...service, places: ['store'], modes: ['direct', 'assigned', 'express'],
       min_notice_minutes: 30, max_days_ahead: 30, change_notice_minutes: 60, stores,
     });
   }

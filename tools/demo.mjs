@@ -3,6 +3,8 @@
 
 import { CASHIER_PHONE, MANAGER_PHONE, technicianPhone, TECHNICIANS } from './demo-data.mjs';
 import { Client, newKey, play, refusal, signInMember, signInStaff, urls } from './client.mjs';
+import { tellModes } from './demo-modes.mjs';
+import { tellReminders } from './demo-reminders.mjs';
 
 const ZONE = 'Asia/Shanghai';
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -90,7 +92,8 @@ async function tell() {
   const signIn = (who, number) =>
     signInStaff(nobody, number, (seconds) => note(`${who}的验证码一分钟只发一次,等 ${seconds} 秒`));
   const manager = await signIn('店长', MANAGER_PHONE);
-  for (const [who, staff] of [['技师', await signIn('技师', phone)], ['店长', manager]]) {
+  const atWork = await signIn('技师', phone);
+  for (const [who, staff] of [['技师', atWork], ['店长', manager]]) {
     const { items } = await call(staff, 200, 'GET', `/api/v1/staff/appointments?store_id=${store.id}&from=${day}&days=1`);
     const found = items.find((one) => one.order_id === order.id);
     check(found, `${who}应看到这个预约`);
@@ -151,26 +154,63 @@ async function tell() {
   await until('退款应已到账', async () => (await lastKinds(xu, paid.id)).includes('refunded'));
   await timeline(xu, paid.id, 'booked paid confirmed cancelled refunded');
 
-  title('13 赵女士同意接收微信提醒,约了一次');
-  const openid = `demo-zhao-${Date.now()}`;
-  const zhao = await signInMember(nobody, openid);
-  note('赵女士用微信登录');
-  const { templates } = await call(zhao, 200, 'GET', '/api/v1/me/subscriptions');
-  const bookedTemplate = templates.find((one) => one.kinds.includes('booked'))?.template_id;
-  check(bookedTemplate, '应有预约成功的订阅消息模板');
-  const agreed = await play(where, '/subscribe', { openid, template_ids: [bookedTemplate] });
-  const results = [{ template_id: bookedTemplate, result: agreed[bookedTemplate] }];
-  await call(zhao, 200, 'POST', '/api/v1/me/subscriptions', { results });
-  note('她在小程序里点了"允许":一次同意,一条消息');
-  const visit = await call(zhao, 201, 'POST', '/api/v1/bookings', booking(slots.at(-1).start_at), { key: newKey() });
-  await everyMinute();
-  const { messages } = await play(where, `/messages?to=${openid}`);
-  check(messages.length === 1, `应有一条微信消息,而不是 ${messages.length} 条`);
-  note(`微信消息:${Object.values(messages[0].params).join('  ')}`);
-  const told = await call(manager, 200, 'GET', `/api/v1/staff/orders/${visit.order.id}/messages`);
-  for (const one of told.items) note(`${when(one.due_at)}  ${one.to === 'customer' ? '顾客' : '技师'}  ${one.kind.padEnd(6)}  ${one.state}${one.channel ? `  ${one.channel}` : ''}`);
-  await call(zhao, 200, 'POST', `/api/v1/orders/${visit.order.id}/cancel`, {}, { key: newKey() });
+  title('13 到店:签到、服务、收款');
+  const at = await startSoon(store, service, technician);
+  if (at) {
+    await visit({ xu, store, at, cashier, technician: atWork, body: booking(at) });
+  } else {
+    note('十二小时内没有空闲时间,签到要等到那时才能做;这一步略过');
+  }
+
+  const told = { call, title, note, check, until, reaches, when, yuan };
+  // A code is sent once a minute, so nobody signs in twice.
+  const signedIn = new Map([[technician.name, atWork]]);
+  const technicianOf = async (name) => {
+    if (!signedIn.has(name)) {
+      const number = technicianPhone(TECHNICIANS.findIndex((one) => one.name === name));
+      signedIn.set(name, await signIn('技师', number));
+    }
+    return signedIn.get(name);
+  };
+  await tellModes(told, { where, store, service, lin, xu, manager, technicianOf, date: businessDate });
+  await tellReminders(told, { where, nobody, manager, everyMinute, booking: booking(slots.at(-1).start_at) });
   console.log(`\n${green('完成:每一步都如所说。')}`);
+}
+
+/** The customer comes, is served and pays. */
+async function visit({ xu, store, at, cashier, technician, body }) {
+  let { order } = await call(xu, 201, 'POST', '/api/v1/bookings', body, { key: newKey() });
+  note(`徐先生约了 ${when(at)}`);
+  const shown = await call(xu, 200, 'GET', `/api/v1/orders/${order.id}/check-in`);
+  note(`他的到店码 ${shown.code},二维码 ${brief(shown.qr)}  ${clock(shown.qr_expires_at)} 前有效`);
+  const wrong = await call(cashier, 422, 'POST', '/api/v1/staff/check-ins/code', { store_id: store.id, code: 'AAAAAA' });
+  note(wrong.title);
+  await call(cashier, 200, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr });
+  note('收银扫了二维码,徐先生已签到');
+  const again = await call(cashier, 409, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr });
+  note(again.title);
+  const line = `/api/v1/staff/appointments/${order.lines[0].id}`;
+  const before = await call(technician, 200, 'GET', line);
+  const version = before.customer.preferences_version;
+  const known = await call(technician, 200, 'PUT', `${line}/preferences`, { text: '力度轻一点', version });
+  note(`技师记下他的喜好:${known.text}`);
+  await call(technician, 200, 'POST', `${line}/start`);
+  ({ order } = await call(technician, 200, 'POST', `${line}/finish`, {}));
+  note(`服务做完,订单 ${order.status},还差 ${yuan(order.remaining_fen)}`);
+  const settled = await call(cashier, 200, 'POST', `/api/v1/staff/orders/${order.id}/settle`, { channel: 'at_store' }, { key: newKey() });
+  note(`刷卡 ${yuan(settled.taken_fen)},订单 ${settled.status}`);
+  await timeline(xu, order.id, 'booked checked_in started finished settled');
+  const day = await call(technician, 200, 'GET', `/api/v1/staff/my/day?date=${businessDateOf(at)}`);
+  note(`技师当天有 ${day.items.length} 项`);
+  const { path } = await call(technician, 201, 'POST', '/api/v1/staff/my/feed');
+  note(`日历订阅地址 ${path.slice(0, 12)}…,只说一次,可随时作废`);
+}
+
+/** The technician's next free start within the half day in which a customer may check in. */
+async function startSoon(store, service, technician) {
+  const path = `/api/v1/availability?store_id=${store.id}&service_id=${service.id}&technician_id=${technician.id}&from=${businessDate(0)}&days=2`;
+  const slots = (await call(nobody, 200, 'GET', path)).days.flatMap((day) => day.slots).map((slot) => slot.start_at);
+  return slots.find((at) => Date.parse(at) < Date.now() + 12 * 3_600_000);
 }
 
 /** What runs by itself each minute, run now. */

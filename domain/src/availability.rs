@@ -194,9 +194,8 @@ impl Offer<'_> {
         };
         let Some(window) = self.notice.window(now) else { return allowed };
         let open = self.opening.ticks(span).runs(usize::try_from(self.shape.service).unwrap_or(0));
-        for start in open.ones().filter(|start| window.contains(*start)) {
-            allowed.set(start, true);
-        }
+        allowed.fill(window, true);
+        allowed.and(&open.within(range));
         allowed
     }
 

@@ -5,6 +5,10 @@
 //! 120, "refund_percent": 50}]`. An order keeps the tiers that held when it was made, and they are applied
 //! by [`refund_fen`] alone.
 //!
+//! Whoever does not come gives it up once it has begun: what comes back of that is what the scale says
+//! for the time after the start ([`no_show_refund_fen`]), which is nothing unless its last tier goes on past
+//! the start, as `{"until_minutes_before": -60, "refund_percent": 20}` does.
+//!
 //! Whether a member may cancel at all is another rule, the notice in
 //! [`crate::order::Event::CancelledByMember`].
 
@@ -18,13 +22,15 @@ use crate::pricing::percent_of;
 pub const MAX_TIERS: usize = 5;
 /// The longest time before the start that a tier may name: ninety days.
 pub const MAX_UNTIL_MINUTES: i64 = 90 * 24 * 60;
+/// The longest time after the start that a tier may name, as a negative number: a day.
+pub const MIN_UNTIL_MINUTES: i64 = -24 * 60;
 
 /// One step of the scale.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tier {
-    /// It holds until so many minutes before the start, that minute included: 0 to
-    /// [`MAX_UNTIL_MINUTES`].
+    /// It holds until so many minutes before the start, that minute included: [`MIN_UNTIL_MINUTES`] to
+    /// [`MAX_UNTIL_MINUTES`]. One that is negative holds for those who do not come.
     pub until_minutes_before: i64,
     /// What comes back of what was paid: 0 to 100.
     pub refund_percent: i64,
@@ -64,7 +70,7 @@ impl Tiers {
         }
         let mut before: Option<Tier> = None;
         for (index, tier) in tiers.iter().enumerate() {
-            if !(0..=MAX_UNTIL_MINUTES).contains(&tier.until_minutes_before)
+            if !(MIN_UNTIL_MINUTES..=MAX_UNTIL_MINUTES).contains(&tier.until_minutes_before)
                 || !(0..=100).contains(&tier.refund_percent)
             {
                 return Err(BadTiers::OutOfRange(index));
@@ -148,4 +154,11 @@ pub fn refund_fen(tiers: &Tiers, side: Side, paid_fen: i64, start_at: i64, now: 
         Side::Member => percent_of(paid_fen, tiers.percent_at(start_at, now)).min(paid_fen),
         Side::Store => paid_fen,
     }
+}
+
+/// What comes back of `paid_fen` to a member who does not come, in fen: what the scale says right after
+/// the start, whenever it is that somebody notes it.
+#[must_use]
+pub fn no_show_refund_fen(tiers: &Tiers, paid_fen: i64, start_at: i64) -> i64 {
+    refund_fen(tiers, Side::Member, paid_fen, start_at, start_at.saturating_add(1))
 }

@@ -2,22 +2,29 @@
 //!
 //! The rows are states, the columns events; a cell is the state that follows, `·` refuses.
 //!
-//! | state | placed | paid | claim confirmed | claim lost | expired | member cancels | staff cancel | member or staff move | started | settled | completed | no show |
-//! |---|---|---|---|---|---|---|---|---|---|---|---|---|
-//! | created | pending payment, or confirmed when nothing is due | · | · | · | · | · | · | · | · | · | · | · |
-//! | pending payment | · | paid | · | · | closed | cancelled | cancelled | · | · | · | · | · |
-//! | paid | · | · | confirmed | cancelled | · | cancelled ¹ | cancelled | · | · | · | · | · |
-//! | confirmed | · | · | stays | cancelled | · | cancelled ¹ | cancelled | stays ¹ | in service | completed ² | completed ³ | no show ⁴ |
-//! | in service | · | · | stays | stays | · | · | cancelled | · | · | completed ² | completed ³ | · |
-//! | completed | · | · | stays | stays | · | · | · | · | · | · | · | · |
-//! | no show | · | · | stays | stays | · | · | · | · | · | · | · | · |
-//! | cancelled | · | · | stays | stays | · | · | · | · | · | · | · | · |
-//! | closed | · | paid | · | · | stays | · | · | · | · | · | · | · |
+//! | state | placed | paid | claim confirmed | claim lost | expired | member cancels | staff cancel | member or staff move | attended | started | settled | completed | no show |
+//! |---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+//! | created | pending payment, or confirmed when nothing is due | · | · | · | · | · | · | · | · | · | · | · | · |
+//! | pending payment | · | paid | · | · | closed | cancelled | cancelled | · | · | · | · | · | · |
+//! | paid | · | · | confirmed | cancelled | · | cancelled ¹ | cancelled | · | · | · | · | · | · |
+//! | confirmed | · | · | stays | cancelled | · | cancelled ¹ | cancelled | stays ¹ | stays ⁵ | in service ⁵ | completed ² | completed ³ | no show ⁴ |
+//! | in service | · | · | stays | stays | · | · | cancelled | · | stays ⁵ | stays ⁵ | completed ² | completed ³ | · |
+//! | completed | · | · | stays | stays | · | · | · | · | stays ⁵ | stays ⁵ | · | stays | · |
+//! | no show | · | · | stays | stays | · | · | · | · | · | · | · | · | · |
+//! | cancelled | · | · | stays | stays | · | · | · | · | · | · | · | · | · |
+//! | closed | · | paid | · | · | stays | · | · | · | · | · | · | · | · |
 //!
-//! 1. by the member before the notice only ([`Refusal::TooLate`]); by staff at any time;
+//! 1. by the member before the notice only ([`Refusal::TooLate`]), and moved only so often
+//!    ([`Refusal::TooOften`]); by staff at any time;
 //! 2. when nothing remains due, otherwise it stays;
 //! 3. when nothing remains due, otherwise [`Refusal::BalanceDue`];
-//! 4. from the appointment's start on ([`Refusal::TooEarly`]).
+//! 4. from the appointment's start on ([`Refusal::TooEarly`]);
+//! 5. from [`EARLY_MINUTES`] before the start on ([`Refusal::TooEarly`]).
+//!
+//! An order that is paid in full at the counter is completed there, perhaps before the service: the visit
+//! goes on all the same, so what is then said of it changes nothing. One whose visit is over and on
+//! which something remains due stays as it is until the counter has settled it, or staff say that nobody
+//! came.
 //!
 //! `created` is where an order starts, and is never stored. What is said of a claim may come late and
 //! more than once, so a state that it no longer concerns stays: a confirm that meets a cancelled order
@@ -89,6 +96,10 @@ impl Status {
     }
 }
 
+/// Before the start, nobody checks in, sets out or begins earlier than so many minutes: twelve hours. It
+/// keeps tomorrow's appointment from being begun today by mistake.
+pub const EARLY_MINUTES: i64 = 12 * 60;
+
 /// What happens to an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Event {
@@ -124,11 +135,27 @@ pub enum Event {
         start_at: i64,
         /// Least minutes before the start.
         notice_minutes: i64,
+        /// How often the member has moved it.
+        moves: i64,
+        /// How often they may; as often as they like when `None`.
+        max_moves: Option<i64>,
     },
     /// Staff move it.
     MovedByStaff,
-    /// The customer has come and the service begins.
-    Started,
+    /// The customer or the technician is on the way or there: a check-in, a departure, an arrival.
+    Attended {
+        /// UTC milliseconds.
+        now: i64,
+        /// Start of the appointment, UTC milliseconds.
+        start_at: i64,
+    },
+    /// The service begins.
+    Started {
+        /// UTC milliseconds.
+        now: i64,
+        /// Start of the appointment, UTC milliseconds.
+        start_at: i64,
+    },
     /// The cashier has taken money.
     Settled {
         /// What remains due after that, in fen.
@@ -155,8 +182,10 @@ pub enum Refusal {
     WrongStatus(Status),
     /// The appointment is too near, or over.
     TooLate,
-    /// The appointment has not begun.
+    /// The appointment has not begun, or is not near enough.
     TooEarly,
+    /// The member has moved it as often as they may.
+    TooOften,
     /// Something remains to be paid.
     BalanceDue,
 }
@@ -187,11 +216,22 @@ pub fn apply(status: Status, event: Event) -> Result<Status, Refusal> {
             in_time(now, start_at, notice_minutes).map(|()| Cancelled)
         }
         (PendingPayment | Paid | Confirmed | InService, Event::CancelledByStaff) => Ok(Cancelled),
-        (Confirmed, Event::MovedByMember { now, start_at, notice_minutes }) => {
-            in_time(now, start_at, notice_minutes).map(|()| Confirmed)
+        (Confirmed, Event::MovedByMember { now, start_at, notice_minutes, moves, max_moves }) => {
+            in_time(now, start_at, notice_minutes)?;
+            if max_moves.is_some_and(|most| moves >= most) {
+                Err(Refusal::TooOften)
+            } else {
+                Ok(Confirmed)
+            }
         }
         (Confirmed, Event::MovedByStaff) => Ok(Confirmed),
-        (Confirmed, Event::Started) => Ok(InService),
+        (Confirmed | InService | Completed, Event::Attended { now, start_at }) => {
+            near(now, start_at).map(|()| status)
+        }
+        (Confirmed | InService | Completed, Event::Started { now, start_at }) => {
+            near(now, start_at)?;
+            Ok(if status == Completed { Completed } else { InService })
+        }
         (Confirmed | InService, Event::Settled { remaining_fen }) => {
             Ok(if remaining_fen > 0 { status } else { Completed })
         }
@@ -202,6 +242,7 @@ pub fn apply(status: Status, event: Event) -> Result<Status, Refusal> {
                 Ok(Completed)
             }
         }
+        (Completed, Event::Completed { .. }) => Ok(Completed),
         (Confirmed, Event::NoShow { now, start_at }) => {
             if now < start_at {
                 Err(Refusal::TooEarly)
@@ -219,4 +260,8 @@ fn in_time(now: i64, start_at: i64, notice_minutes: i64) -> Result<(), Refusal> 
     } else {
         Err(Refusal::TooLate)
     }
+}
+
+fn near(now: i64, start_at: i64) -> Result<(), Refusal> {
+    if now < start_at - EARLY_MINUTES * 60_000 { Err(Refusal::TooEarly) } else { Ok(()) }
 }

@@ -173,13 +173,11 @@ pub struct Known {
 /// order's and the payment's states are still the ones decided on; otherwise it is decided again.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Paid {
-    /// The payment is recorded and pays the order. Its other payments that are pending are to be closed at
+    /// The payment is recorded and pays the order; the outbox confirms the claim. Its other payments that are pending are to be closed at
     /// their provider: nobody else asks for them any more.
     Record {
         /// The order's next state.
         next: order::Status,
-        /// Whether the outbox is to confirm the claim; always, as things are.
-        confirm: bool,
         /// Whether to confirm a claim with a new id, because the old one was given back: the line gets
         /// the new id and is live again.
         new_claim: bool,
@@ -238,10 +236,8 @@ pub const fn on_paid(known: &Known, said_fen: i64, now: i64) -> Paid {
         {
             Paid::RefundInFull { why: Surplus::AppointmentBegun }
         }
-        Status::PendingPayment => {
-            Paid::Record { next: Status::Paid, confirm: true, new_claim: false }
-        }
-        Status::Closed => Paid::Record { next: Status::Paid, confirm: true, new_claim: true },
+        Status::PendingPayment => Paid::Record { next: Status::Paid, new_claim: false },
+        Status::Closed => Paid::Record { next: Status::Paid, new_claim: true },
         Status::Created | Status::Cancelled => Paid::RefundInFull { why: Surplus::OrderOver },
         Status::Paid
         | Status::Confirmed

@@ -277,6 +277,34 @@ impl Bits {
         }
     }
 
+    /// The 64 bits from `index` on, 0 where there are none.
+    fn word_at(&self, index: i64) -> u64 {
+        let (whole, rest) =
+            (index.div_euclid(WORD_BITS as i64), index.rem_euclid(WORD_BITS as i64));
+        let word = |at: i64| {
+            usize::try_from(at).ok().and_then(|at| self.words.get(at)).copied().unwrap_or(0)
+        };
+        match rest {
+            0 => word(whole),
+            _ => word(whole) >> rest | word(whole + 1) << (WORD_BITS as i64 - rest),
+        }
+    }
+
+    /// The same bits over another range; 0 where there were none.
+    #[must_use]
+    pub fn within(&self, range: Interval) -> Self {
+        let mut bits = Self::none(range);
+        let from = range.start.since(self.origin);
+        for (index, word) in bits.words.iter_mut().enumerate() {
+            *word = self.word_at(from + (index * WORD_BITS) as i64);
+        }
+        let over = bits.words.len() * WORD_BITS - bits.len;
+        if let Some(last) = bits.words.last_mut() {
+            *last &= u64::MAX >> over;
+        }
+        bits
+    }
+
     /// Keeps the bits that are 1 in both. The two cover the same ticks.
     pub fn and(&mut self, other: &Self) {
         debug_assert_eq!((self.origin, self.len), (other.origin, other.len));
@@ -432,15 +460,36 @@ impl DayBits {
         if digits.len() != BITS / 4 {
             return None;
         }
-        let nibble = |digit: u8| char::from(digit).to_digit(16).map(u64::from);
         let mut bits = Self::default();
-        for (index, pair) in digits.chunks_exact(2).enumerate() {
-            let [high, low] = pair else { return None };
-            let byte = nibble(*high)? << 4 | nibble(*low)?;
-            *bits.0.get_mut(index / 8)? |= byte << (index % 8 * 8);
+        for (index, eight) in digits.as_chunks().0.iter().enumerate() {
+            *bits.0.get_mut(index / 2)? |= u64::from(four_bytes(*eight)?) << (index % 2 * 32);
         }
         Some(bits)
     }
+}
+
+/// The four bytes that eight hexadecimal digits are, the first in the lowest place; all digits at once,
+/// each in its own byte of a word.
+fn four_bytes(digits: [u8; 8]) -> Option<u32> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let text = u64::from_le_bytes(digits);
+    if text & HIGH != 0 {
+        return None;
+    }
+    // Whether a byte, below 128, is at least so much: then its highest bit is 1.
+    let from = |byte: u64, least: u64| (byte + (0x80 - least) * EACH) & HIGH;
+    let lower = text | (0x20 * EACH);
+    let numerals = from(text, 0x30) & !from(text, 0x3a);
+    let letters = from(lower, 0x61) & !from(lower, 0x67);
+    if numerals | letters != HIGH {
+        return None;
+    }
+    let nibbles = (text & (0x0f * EACH)) + (letters >> 7) * 9;
+    // Pairs into the lower byte of each, then every second byte together.
+    let pairs = (nibbles << 4 | nibbles >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    u32::try_from((fours | fours >> 16) & 0xffff_ffff).ok()
 }
 
 impl fmt::Debug for DayBits {
@@ -542,9 +591,10 @@ pub fn dates_interval(zone: Zone, date: NaiveDate, days: u32) -> Option<Interval
     Interval::new(date_start(zone, date)?, date_start(zone, until)?)
 }
 
-/// Walks an interval tick by tick with what the clock shows at each, asking the zone once an hour: an
-/// hour that holds a change of its offset is walked with a look at each tick.
-pub fn walk_wall(zone: Zone, range: Interval, mut each: impl FnMut(Tick, Wall)) {
+/// Walks an interval in stretches over which the clock runs evenly within a date, with what it shows at
+/// the first tick of each. The library is asked once an hour: every zone of today changes its offset on a
+/// full quarter of an hour of UTC, and an hour that holds a change is walked with a look at each tick.
+pub fn walk_wall(zone: Zone, range: Interval, mut each: impl FnMut(Interval, Wall)) {
     const STEP: i64 = 12;
     let mut from = range.start;
     while from < range.end {
@@ -554,14 +604,18 @@ pub fn walk_wall(zone: Zone, range: Interval, mut each: impl FnMut(Tick, Wall)) 
         else {
             return;
         };
-        let steady = first.offset_seconds == last.offset_seconds;
-        for step in 0..until.since(from) {
-            let tick = from.plus(step);
-            let minute = i64::from(first.minute) + step * TICK_MINUTES;
-            if steady && minute < DAY_MINUTES {
-                each(tick, Wall { minute: u16::try_from(minute).unwrap_or(0), ..first });
-            } else if let Some(wall) = wall_at(zone, tick.ms()) {
-                each(tick, wall);
+        let even = first.offset_seconds == last.offset_seconds
+            && first.offset_seconds % 60 == 0
+            && first.date == last.date;
+        if even && let Some(hour) = Interval::new(from, until) {
+            each(hour, first);
+        } else {
+            for tick in (0..until.since(from)).map(|step| from.plus(step)) {
+                if let Some((wall, tick)) =
+                    wall_at(zone, tick.ms()).zip(Interval::new(tick, tick.plus(1)))
+                {
+                    each(tick, wall);
+                }
             }
         }
         from = until;

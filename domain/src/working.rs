@@ -49,8 +49,13 @@ impl MinuteRange {
         good.then_some(Self { start, end })
     }
 
-    fn contains(self, minute: i64) -> bool {
-        i64::from(self.start) <= minute && minute < i64::from(self.end)
+    /// What of ticks that begin at `minute` lies inside, the clock running evenly.
+    fn cut(self, ticks: Interval, minute: i64) -> Option<Interval> {
+        let tick = |edge: u16| {
+            let minutes = i64::from(edge) - minute;
+            ticks.start.plus(-(-minutes).div_euclid(TICK_MINUTES))
+        };
+        Interval::new(tick(self.start).max(ticks.start), tick(self.end).min(ticks.end))
     }
 }
 
@@ -197,7 +202,7 @@ pub fn open_ticks<'a>(
 ) -> Bits {
     let mut bits = Bits::none(range);
     let mut known: Option<(NaiveDate, &[MinuteRange], &[MinuteRange])> = None;
-    walk_wall(zone, range, |tick, Wall { date, minute, .. }| {
+    walk_wall(zone, range, |ticks, Wall { date, minute, .. }| {
         let (today, before) = match known {
             Some((on, today, before)) if on == date => (today, before),
             _ => {
@@ -208,10 +213,10 @@ pub fn open_ticks<'a>(
             }
         };
         let minute = i64::from(minute);
-        let open = today.iter().any(|range| range.contains(minute))
-            || before.iter().any(|range| range.contains(minute + DAY_MINUTES));
-        if open {
-            bits.set(tick, true);
+        for (ranges, minute) in [(today, minute), (before, minute + DAY_MINUTES)] {
+            for open in ranges.iter().filter_map(|range| range.cut(ticks, minute)) {
+                bits.fill(open, true);
+            }
         }
     });
     bits

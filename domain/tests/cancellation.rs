@@ -3,7 +3,8 @@
 
 use proptest::prelude::*;
 use zhundian_domain::cancellation::{
-    BadTiers, MAX_TIERS, MAX_UNTIL_MINUTES, Side, Tier, Tiers, refund_fen,
+    BadTiers, MAX_TIERS, MAX_UNTIL_MINUTES, MIN_UNTIL_MINUTES, Side, Tier, Tiers,
+    no_show_refund_fen, refund_fen,
 };
 use zhundian_domain::order::Status;
 use zhundian_domain::pricing::MAX_PRICE_FEN;
@@ -50,6 +51,23 @@ fn without_tiers_nothing_comes_back_and_by_default_everything_until_the_start() 
 }
 
 #[test]
+fn who_does_not_come_gets_what_holds_after_the_start() {
+    let cases: [(&[(i64, i64)], i64); 6] = [
+        (&[], 0),
+        (&[(1440, 100), (120, 50)], 0),
+        (&[(0, 100)], 0),
+        (&[(120, 50), (-1, 20)], 200),
+        (&[(120, 100), (MIN_UNTIL_MINUTES, 30)], 300),
+        (&[(-1, 100)], 999),
+    ];
+    for (of, expected) in cases {
+        assert_eq!(no_show_refund_fen(&tiers(of).unwrap(), 999, START), expected, "{of:?}");
+        assert_eq!(no_show_refund_fen(&tiers(of).unwrap(), -5, START), 0);
+    }
+    assert_eq!(no_show_refund_fen(&Tiers::default(), 999, START), 0);
+}
+
+#[test]
 fn what_is_no_scale_is_refused() {
     let most: Vec<(i64, i64)> = (0..MAX_TIERS as i64).map(|step| (500 - step, 90 - step)).collect();
     assert!(tiers(&most).is_ok());
@@ -59,7 +77,7 @@ fn what_is_no_scale_is_refused() {
     assert!(tiers(&[(MAX_UNTIL_MINUTES, 100), (0, 0)]).is_ok());
     let cases: [(&[(i64, i64)], BadTiers); 8] = [
         (&[(MAX_UNTIL_MINUTES + 1, 100)], BadTiers::OutOfRange(0)),
-        (&[(-1, 100)], BadTiers::OutOfRange(0)),
+        (&[(MIN_UNTIL_MINUTES - 1, 100)], BadTiers::OutOfRange(0)),
         (&[(60, 101)], BadTiers::OutOfRange(0)),
         (&[(60, 100), (30, -1)], BadTiers::OutOfRange(1)),
         (&[(60, 100), (60, 50)], BadTiers::NotOrdered(1)),
@@ -89,7 +107,7 @@ fn before_the_store_has_promised_the_time_the_member_owes_nothing() {
 }
 
 fn scale() -> impl Strategy<Value = Tiers> {
-    let untils = prop::collection::btree_set(0..=MAX_UNTIL_MINUTES, 0..=MAX_TIERS);
+    let untils = prop::collection::btree_set(MIN_UNTIL_MINUTES..=MAX_UNTIL_MINUTES, 0..=MAX_TIERS);
     let percents = prop::collection::btree_set(0_i64..=100, MAX_TIERS);
     (untils, percents).prop_map(|(untils, percents)| {
         let tiers: Vec<(i64, i64)> =

@@ -4,8 +4,8 @@
 use chrono::{Datelike, Days, NaiveDate};
 use proptest::prelude::*;
 use zhundian_domain::time::{
-    Bits, DayBits, DayRange, Interval, LocalInstant, TICK_MS, TICKS_PER_DAY, Tick, UtcDay, Wall,
-    date_at, date_start, dates_interval, local_instant, rfc3339, walk_wall, wall_at,
+    Bits, DayBits, DayRange, Interval, LocalInstant, TICK_MINUTES, TICK_MS, TICKS_PER_DAY, Tick,
+    UtcDay, Wall, date_at, date_start, dates_interval, local_instant, rfc3339, walk_wall, wall_at,
 };
 use zhundian_domain::working::{MinuteRange, Week, WeeklyPattern, WorkingRules};
 use zhundian_domain::zone::Zone;
@@ -67,11 +67,45 @@ proptest! {
         let start = date_start(zone, date).unwrap().plus(from);
         let range = Interval::new(start, start.plus(ticks)).unwrap();
         let mut seen = Vec::new();
-        walk_wall(zone, range, |tick, wall| seen.push((tick, wall)));
+        walk_wall(zone, range, |ticks, wall| {
+            for step in 0..ticks.ticks() {
+                let minute = wall.minute + u16::try_from(step * TICK_MINUTES).unwrap();
+                seen.push((ticks.start.plus(step), Wall { minute, ..wall }));
+            }
+        });
         prop_assert_eq!(seen.len() as i64, ticks);
         for (index, (tick, wall)) in seen.into_iter().enumerate() {
             prop_assert_eq!(tick, start.plus(index as i64));
             prop_assert_eq!(Some(wall), wall_at(zone, tick.ms()));
+        }
+    }
+
+    #[test]
+    fn bits_within_another_range_are_the_same_bits(ones in prop::collection::vec(any::<bool>(), 1..400), from in -300_i64..300, ticks in 1_i64..500) {
+        let start = UtcDay(20_000).start().plus(7);
+        let range = Interval::new(start, start.plus(ones.len() as i64)).unwrap();
+        let mut bits = Bits::none(range);
+        for (index, on) in ones.iter().enumerate() {
+            bits.set(start.plus(index as i64), *on);
+        }
+        let other = Interval::new(start.plus(from), start.plus(from + ticks)).unwrap();
+        let mut expected = Bits::none(other);
+        for step in 0..ticks {
+            let tick = other.start.plus(step);
+            expected.set(tick, bits.get(tick));
+        }
+        prop_assert_eq!(bits.within(other), expected);
+    }
+
+    #[test]
+    fn seventy_two_characters_are_a_day_when_each_is_a_digit(at in 0_usize..72, byte in 0_u8..128) {
+        let mut text = "0123456789abcdefABCDEF00".repeat(3).into_bytes();
+        text[at] = byte;
+        let text = String::from_utf8(text).unwrap();
+        let day = DayBits::from_hex(&text);
+        prop_assert_eq!(day.is_some(), byte.is_ascii_hexdigit());
+        if let Some(day) = day {
+            prop_assert_eq!(day.to_hex(), text.to_ascii_lowercase());
         }
     }
 

@@ -20,6 +20,7 @@ fn every_state_under_every_event() {
         let rest = stays.iter().filter(|(from, _)| !first.iter().any(|(known, _)| known == from));
         first.iter().chain(rest).copied().collect::<Vec<_>>()
     };
+    let there = |next| vec![(Confirmed, next), (InService, InService), (Completed, Completed)];
     let table: Vec<(Event, Vec<(Status, Status)>)> = vec![
         (Event::Placed { due_fen: 1 }, vec![(Created, PendingPayment)]),
         (Event::Placed { due_fen: 0 }, vec![(Created, Confirmed)]),
@@ -41,16 +42,23 @@ fn every_state_under_every_event() {
             ],
         ),
         (
-            Event::MovedByMember { now: early, start_at, notice_minutes },
+            Event::MovedByMember {
+                now: early,
+                start_at,
+                notice_minutes,
+                moves: 2,
+                max_moves: Some(3),
+            },
             vec![(Confirmed, Confirmed)],
         ),
         (Event::MovedByStaff, vec![(Confirmed, Confirmed)]),
-        (Event::Started, vec![(Confirmed, InService)]),
+        (Event::Attended { now: early, start_at }, there(Confirmed)),
+        (Event::Started { now: early, start_at }, there(InService)),
         (Event::Settled { remaining_fen: 0 }, vec![(Confirmed, Completed), (InService, Completed)]),
         (Event::Settled { remaining_fen: 1 }, vec![(Confirmed, Confirmed), (InService, InService)]),
         (
             Event::Completed { remaining_fen: 0 },
-            vec![(Confirmed, Completed), (InService, Completed)],
+            vec![(Confirmed, Completed), (InService, Completed), (Completed, Completed)],
         ),
         (Event::NoShow { now: START, start_at }, vec![(Confirmed, NoShow)]),
     ];
@@ -81,8 +89,39 @@ fn a_member_cancels_and_moves_until_the_notice() {
         }
         // What is not paid yet may be given up at any time.
         assert_eq!(apply(PendingPayment, cancel), Ok(Cancelled));
-        let moved = Event::MovedByMember { now, start_at: START, notice_minutes };
+        let (start_at, max_moves) = (START, None);
+        let moved = Event::MovedByMember { now, start_at, notice_minutes, moves: 7, max_moves };
         assert_eq!(apply(Confirmed, moved), expected.map(|()| Confirmed), "{now}");
+    }
+}
+
+#[test]
+fn a_member_moves_so_often_and_no_more() {
+    let moved = |moves, max_moves, now| {
+        let (start_at, notice_minutes) = (START, 120);
+        apply(Confirmed, Event::MovedByMember { now, start_at, notice_minutes, moves, max_moves })
+    };
+    let early = START - 3 * HOUR;
+    assert_eq!(moved(0, Some(1), early), Ok(Confirmed));
+    assert_eq!(moved(1, Some(1), early), Err(Refusal::TooOften));
+    assert_eq!(moved(0, Some(0), early), Err(Refusal::TooOften));
+    // What no call to the store would change is said first.
+    assert_eq!(moved(1, Some(1), START), Err(Refusal::TooLate));
+}
+
+#[test]
+fn nobody_checks_in_or_begins_long_before_the_start() {
+    for early in [START - 12 * HOUR - 1, START - 48 * HOUR] {
+        for status in [Confirmed, InService, Completed] {
+            let at = |event| apply(status, event);
+            let refused = Err(Refusal::TooEarly);
+            assert_eq!(at(Event::Attended { now: early, start_at: START }), refused);
+            assert_eq!(at(Event::Started { now: early, start_at: START }), refused);
+        }
+    }
+    for now in [START - 12 * HOUR, START, START + 48 * HOUR] {
+        assert_eq!(apply(Confirmed, Event::Attended { now, start_at: START }), Ok(Confirmed));
+        assert_eq!(apply(Confirmed, Event::Started { now, start_at: START }), Ok(InService));
     }
 }
 

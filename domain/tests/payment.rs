@@ -62,7 +62,7 @@ fn known(order: Status, payment: PaymentStatus) -> Known {
 #[test]
 fn evidence_in_every_state() {
     let refund = |why| Paid::RefundInFull { why };
-    let record = |new_claim| Paid::Record { next: Status::Paid, confirm: true, new_claim };
+    let record = |new_claim| Paid::Record { next: Status::Paid, new_claim };
     // In time, after the hold's end, after the start.
     let over = [refund(Surplus::OrderOver); 3];
     let another = [refund(Surplus::PaidByAnother); 3];

@@ -327,6 +327,7 @@ fn each_change_has_its_messages() {
     assert_eq!(told(Change::Paid), "c booked 0, t booked 0");
     assert_eq!(told(same), format!("{ahead}, c changed 0, {theirs}, t changed 0"));
     assert_eq!(told(other), format!("{ahead}, c changed 0, {theirs}, t booked 0"));
+    assert_eq!(told(Change::Reassigned), format!("{ahead}, {theirs}, t booked 0"));
     assert_eq!(told(Change::Cancelled { stood: true }), "c cancelled 0, t cancelled 0");
     assert_eq!(told(Change::Cancelled { stood: false }), "c cancelled 0");
     assert_eq!(told(Change::Lost), "c lost 0, t cancelled 0");

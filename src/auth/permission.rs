@@ -26,6 +26,9 @@ permissions! {
     BookingReadOwn = "booking.read_own": "See one's own appointments.";
     BookingRead = "booking.read": "See a store's appointments and orders.";
     BookingWrite = "booking.write": "Book, move and cancel for customers.";
+    BookingWriteOwn = "booking.write_own": "Accept, decline and pass on one's own appointments, and grab what is offered.";
+    VisitWriteOwn = "visit.write_own": "Keep one's own visits: check-in, departure, arrival, start, finish, notes.";
+    VisitWrite = "visit.write": "Keep any visit of a store; say who did not come.";
     CalendarBlockOwn = "calendar.block_own": "Block one's own time.";
     CalendarBlock = "calendar.block": "Block any technician's time.";
     MemberRead = "member.read": "Find members.";
@@ -68,6 +71,9 @@ impl Role {
                 P::BookingReadOwn
                     | P::BookingRead
                     | P::BookingWrite
+                    | P::BookingWriteOwn
+                    | P::VisitWriteOwn
+                    | P::VisitWrite
                     | P::CalendarBlockOwn
                     | P::CalendarBlock
                     | P::MemberRead
@@ -75,7 +81,12 @@ impl Role {
                     | P::PaymentRead
                     | P::PaymentTake
             ),
-            Self::Technician => matches!(permission, P::BookingReadOwn | P::CalendarBlockOwn),
+            Self::Technician => {
+                matches!(
+                    permission,
+                    P::BookingReadOwn | P::BookingWriteOwn | P::VisitWriteOwn | P::CalendarBlockOwn
+                )
+            }
         }
     }
 

@@ -24,6 +24,8 @@ pub enum Audience {
     Member,
     /// Staff, for 12 hours.
     Staff,
+    /// Staff who scan it: a customer's QR code, for two minutes and once.
+    CheckIn,
 }
 
 impl Audience {
@@ -33,6 +35,7 @@ impl Audience {
         match self {
             Self::Member => 24 * 3_600_000,
             Self::Staff => 12 * 3_600_000,
+            Self::CheckIn => 2 * 60_000,
         }
     }
 
@@ -42,6 +45,7 @@ impl Audience {
         match self {
             Self::Member => "member",
             Self::Staff => "staff",
+            Self::CheckIn => "check_in",
         }
     }
 }
@@ -49,7 +53,7 @@ impl Audience {
 /// What a token says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Claims {
-    /// The member's or staff row's id.
+    /// The member's or staff row's id; the order's, of a QR code.
     pub sub: String,
     /// Whom it is for.
     pub aud: Audience,
@@ -59,6 +63,9 @@ pub struct Claims {
     pub exp: i64,
     /// The row's token version; signing out makes it another one.
     pub ver: i64,
+    /// The token's own id, when it is good only once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,6 +73,17 @@ struct Header {
     alg: String,
     kid: String,
     typ: String,
+}
+
+fn claims(audience: Audience, subject: &str, version: i64, id: Option<String>, now: i64) -> Claims {
+    Claims {
+        sub: subject.to_owned(),
+        aud: audience,
+        iat: now.div_euclid(1000),
+        exp: (now + audience.life_ms()).div_euclid(1000),
+        ver: version,
+        jti: id,
+    }
 }
 
 /// The keys by id.
@@ -107,22 +125,28 @@ impl Keys {
         version: i64,
         now: i64,
     ) -> Option<String> {
+        self.sign(&claims(audience, subject, version, None, now))
+    }
+
+    /// A token for `subject` that has an id of its own, so that it can be taken once.
+    #[must_use]
+    pub fn issue_once(
+        &self,
+        audience: Audience,
+        subject: &str,
+        id: &str,
+        now: i64,
+    ) -> Option<String> {
+        self.sign(&claims(audience, subject, 0, Some(id.to_owned()), now))
+    }
+
+    fn sign(&self, claims: &Claims) -> Option<String> {
         let (kid, _) = self.0.first()?;
         let header = Header { alg: "HS256".into(), kid: kid.clone(), typ: "JWT".into() };
-        let claims = Claims {
-            sub: subject.to_owned(),
-            aud: audience,
-            iat: now.div_euclid(1000),
-            exp: (now + audience.life_ms()).div_euclid(1000),
-            ver: version,
-        };
         let part =
             |json: serde_json::Result<Vec<u8>>| json.ok().map(|json| URL_SAFE_NO_PAD.encode(json));
-        let signed = format!(
-            "{}.{}",
-            part(serde_json::to_vec(&header))?,
-            part(serde_json::to_vec(&claims))?
-        );
+        let signed =
+            format!("{}.{}", part(serde_json::to_vec(&header))?, part(serde_json::to_vec(claims))?);
         let signature = self.mac(kid, signed.as_bytes())?.finalize().into_bytes();
         Some(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
@@ -213,6 +237,21 @@ mod tests {
         let end = NOW + Audience::Member.life_ms();
         assert!(keys.verify(&token, Audience::Member, end - 1000).is_ok());
         assert_eq!(keys.verify(&token, Audience::Member, end), Err(Code::ExpiredToken));
+    }
+
+    #[test]
+    fn a_qr_code_signs_nobody_in() {
+        let keys = keys(&[("k1", 1)]);
+        let token = keys.issue_once(Audience::CheckIn, "o", "t", NOW).expect("a token");
+        for audience in [Audience::Member, Audience::Staff] {
+            assert_eq!(keys.verify(&token, audience, NOW), Err(Code::WrongAudience));
+        }
+        let claims = keys.verify(&token, Audience::CheckIn, NOW + 119_000).expect("good");
+        assert_eq!((claims.sub.as_str(), claims.jti.as_deref()), ("o", Some("t")));
+        let late = keys.verify(&token, Audience::CheckIn, NOW + 120_000);
+        assert_eq!(late, Err(Code::ExpiredToken));
+        let token = keys.issue(Audience::Member, "m", 0, NOW).expect("a token");
+        assert_eq!(keys.verify(&token, Audience::CheckIn, NOW), Err(Code::WrongAudience));
     }
 
     #[test]

@@ -1,15 +1,17 @@
 //! `GET /api/v1/availability`: free starts of a service, one D1 query whatever the number of
 //! technicians.
 
+use std::ops::Range;
+
 use axum::response::Response;
 use chrono::Days;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use zhundian_domain::time::{Bits, TICK_MINUTES, Tick, dates_interval, wall_at};
+use zhundian_domain::time::{Bits, Interval, TICK_MINUTES, Tick, dates_interval, wall_at};
 use zhundian_domain::zone::Zone;
 
 use crate::booking::offer::{Known, Row, days_around};
-use crate::booking::queries::{self, Asked};
+use crate::booking::queries::{self, Asked, Detail};
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Query;
 use crate::http::fields::{At, Date, Id, Int};
@@ -78,7 +80,8 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
         store_id: &wanted.store_id,
         technician_id: wanted.technician_id.as_ref(),
     };
-    let row: Option<Row> = ctx.db()?.first(queries::offer(&asked, from, until, false)).await?;
+    let read = queries::offer(&asked, from, until, Detail::Starts);
+    let row: Option<Row> = ctx.db()?.first(read).await?;
     let offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
     if wanted.technician_id.is_some() && offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
@@ -110,47 +113,107 @@ fn write(
     allowed: &Bits,
     starts: &[(&Id, Bits)],
 ) -> String {
-    // A start with every technician is the longest there is; most days are fuller than that.
-    let longest = 64 + starts.len() * 35;
-    let mut out = String::with_capacity((allowed.ones().count() * longest / 2).min(MAX_CAPACITY));
+    let teams = Teams::of(allowed, starts);
+    let ids: Vec<String> = starts.iter().map(|(id, _)| format!("\"{id}\",")).collect();
+    let mut slots = teams.iter().peekable();
+    let mut out = String::with_capacity(teams.capacity().min(MAX_CAPACITY));
     out.push_str("{\"days\":[");
-    let mut ones = allowed.ones().peekable();
     let mut stamp = Stamp::default();
-    for (index, date) in from.iter_days().take(days as usize).enumerate() {
-        if index > 0 {
-            out.push(',');
-        }
+    // The team that was written last, and where: the next start has the same one more often than not.
+    let (mut last, mut written): (&[u64], _) = (&[], 0..0);
+    for date in from.iter_days().take(days as usize) {
         out.push_str("{\"date\":\"");
         out.push_str(&date.to_string());
         out.push_str("\",\"slots\":[");
-        let mut first = true;
-        while let Some(&tick) = ones.peek() {
+        while let Some(&(tick, team)) = slots.peek() {
             if !stamp.see(zone, tick) || stamp.date != Some(date) {
                 break;
             }
-            ones.next();
-            let mut some = false;
-            for (id, _) in starts.iter().filter(|(_, bits)| bits.get(tick)) {
-                if some {
-                    out.push_str("\",\"");
-                } else {
-                    out.push_str(if first { "{\"start_at\":\"" } else { ",{\"start_at\":\"" });
-                    stamp.write(&mut out);
-                    out.push_str("\",\"technician_ids\":[\"");
-                }
-                (some, first) = (true, false);
-                out.push_str(id.as_str());
+            slots.next();
+            stamp.write(&mut out);
+            let at = out.len();
+            if team == last {
+                out.extend_from_within(written);
+            } else {
+                last = team;
+                members(team).filter_map(|index| ids.get(index)).for_each(|id| out.push_str(id));
+                out.pop();
             }
-            if some {
-                out.push_str("\"]}");
-            }
+            written = at..out.len();
+            out.push_str("]},");
         }
-        out.push_str("]}");
+        end_list(&mut out);
+        out.push_str("},");
     }
-    out.push_str("]}");
+    end_list(&mut out);
+    out.push('}');
     out
 }
 
+/// Ends a list each of whose items was written with a comma after it.
+fn end_list(out: &mut String) {
+    if out.ends_with(',') {
+        out.pop();
+    }
+    out.push(']');
+}
+
+/// Who can begin when: for each tick a bit for each technician.
+struct Teams {
+    origin: Tick,
+    /// Words of a tick.
+    width: usize,
+    words: Vec<u64>,
+}
+
+impl Teams {
+    fn of(allowed: &Bits, starts: &[(&Id, Bits)]) -> Self {
+        let Range { start: origin, end } = allowed.range();
+        let width = starts.len().div_ceil(WORD_BITS).max(1);
+        let ticks = usize::try_from(end.since(origin)).unwrap_or(0);
+        let mut words = vec![0_u64; ticks * width];
+        for (index, (_, bits)) in starts.iter().enumerate() {
+            let Some(range) = Interval::new(origin, end) else { break };
+            let mut bits = bits.within(range);
+            bits.and(allowed);
+            for tick in bits.ones() {
+                let at = usize::try_from(tick.since(origin)).unwrap_or(0) * width;
+                if let Some(word) = words.get_mut(at + index / WORD_BITS) {
+                    *word |= 1 << (index % WORD_BITS);
+                }
+            }
+        }
+        Self { origin, width, words }
+    }
+
+    /// The ticks at which somebody can begin, in order, and who.
+    fn iter(&self) -> impl Iterator<Item = (Tick, &[u64])> {
+        self.words
+            .chunks_exact(self.width)
+            .enumerate()
+            .filter(|(_, team)| team.iter().any(|word| *word != 0))
+            .map(|(index, team)| (self.origin.plus(i64::try_from(index).unwrap_or(0)), team))
+    }
+
+    /// At most so many bytes are written of it, but for the days.
+    fn capacity(&self) -> usize {
+        let of = |team: &[u64]| team.iter().map(|word| word.count_ones() as usize).sum::<usize>();
+        self.iter().map(|(_, team)| 80 + of(team) * 35).sum()
+    }
+}
+
+/// The technicians of a team.
+fn members(team: &[u64]) -> impl Iterator<Item = usize> {
+    team.iter().enumerate().flat_map(|(index, &word)| {
+        std::iter::successors((word != 0).then_some(word), |rest| {
+            let rest = rest & (rest - 1);
+            (rest != 0).then_some(rest)
+        })
+        .map(move |rest| index * WORD_BITS + rest.trailing_zeros() as usize)
+    })
+}
+
+const WORD_BITS: usize = u64::BITS as usize;
 /// Bytes set aside at once for an answer; a longer one grows.
 const MAX_CAPACITY: usize = 256 * 1024;
 /// Ticks in an hour.
@@ -158,7 +221,7 @@ const HOUR: i64 = 60 / TICK_MINUTES;
 /// Minutes on a clock's face.
 const DAY_MINUTES: u16 = 24 * 60;
 
-/// Writes instants of the same date and offset without formatting them anew, and asks the time zone
+/// Begins slots; writes instants of the same date and offset without formatting them anew, and asks the time zone
 /// library once an hour: an hour at whose ends the clock has one offset has it throughout.
 #[derive(Default)]
 struct Stamp {
@@ -188,32 +251,28 @@ impl Stamp {
         self.minute = wall.minute;
         if self.date != Some(wall.date) || self.offset_seconds != wall.offset_seconds {
             let text = zhundian_domain::time::rfc3339(zone, tick.ms());
-            text.get(..11).unwrap_or_default().clone_into(&mut self.prefix);
-            text.get(19..).unwrap_or_default().clone_into(&mut self.suffix);
+            let (date, offset) = (text.get(..11), text.get(19..));
+            self.prefix = format!("{{\"start_at\":\"{}", date.unwrap_or_default());
+            self.suffix = format!(":00{}\",\"technician_ids\":[", offset.unwrap_or_default());
             (self.date, self.offset_seconds) = (Some(wall.date), wall.offset_seconds);
         }
         true
     }
 
     fn write(&self, out: &mut String) {
+        let digit = |number: u16| char::from(b'0' + (number % 10) as u8);
+        let (hour, minute) = (self.minute / 60, self.minute % 60);
         out.push_str(&self.prefix);
-        push_two(out, self.minute / 60);
-        out.push(':');
-        push_two(out, self.minute % 60);
-        out.push_str(":00");
+        for one in [digit(hour / 10), digit(hour), ':', digit(minute / 10), digit(minute)] {
+            out.push(one);
+        }
         out.push_str(&self.suffix);
-    }
-}
-
-fn push_two(out: &mut String, number: u16) {
-    for digit in [number / 10, number % 10] {
-        out.push(char::from_digit(u32::from(digit), 10).unwrap_or('0'));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::write;
+    use super::{Id, write};
     use zhundian_domain::time::{Bits, Tick, dates_interval};
     use zhundian_domain::zone::Zone;
 
@@ -229,23 +288,66 @@ mod tests {
             Tick::from_ms(ms).expect("on the grid")
         };
         let mut free = Bits::none(range);
-        for text in
-            ["2026-11-23T23:55:00+08:00", "2026-11-24T09:05:00+08:00", "2026-11-24T10:00:00+08:00"]
-        {
+        for text in [
+            "2026-11-23T23:50:00+08:00",
+            "2026-11-23T23:55:00+08:00",
+            "2026-11-24T09:05:00+08:00",
+            "2026-11-24T10:00:00+08:00",
+        ] {
             allowed.set(at(text), true);
             free.set(at(text), true);
         }
-        free.set(at("2026-11-24T10:00:00+08:00"), false);
+        let mut other = free.clone();
+        other.set(at("2026-11-23T23:50:00+08:00"), false);
+        for bits in [&mut free, &mut other] {
+            bits.set(at("2026-11-24T10:00:00+08:00"), false);
+            bits.set(at("2026-11-24T11:00:00+08:00"), true);
+        }
         let (a, b) = ("a".repeat(32), "b".repeat(32));
         let ids = [a.parse().expect("an id"), b.parse().expect("an id")];
-        let starts = [(&ids[0], free.clone()), (&ids[1], free)];
-        let text = write(zone, from, 2, &allowed, &starts);
+        let starts = [(&ids[0], free), (&ids[1], other)];
+        let text = write(zone, from, 3, &allowed, &starts);
+        let slot = |at: &str, who: &str| {
+            format!("{{\"start_at\":\"{at}:00+08:00\",\"technician_ids\":[{who}]}}")
+        };
+        let (one, both) = (format!("\"{a}\""), format!("\"{a}\",\"{b}\""));
         let wanted = format!(
-            "{{\"days\":[{{\"date\":\"2026-11-23\",\"slots\":[{{\"start_at\":\"2026-11-23T23:55:00+08:00\",\
-             \"technician_ids\":[\"{a}\",\"{b}\"]}}]}},{{\"date\":\"2026-11-24\",\"slots\":[{{\"start_at\":\
-             \"2026-11-24T09:05:00+08:00\",\"technician_ids\":[\"{a}\",\"{b}\"]}}]}}]}}"
+            "{{\"days\":[{{\"date\":\"2026-11-23\",\"slots\":[{},{}]}},\
+             {{\"date\":\"2026-11-24\",\"slots\":[{}]}},{{\"date\":\"2026-11-25\",\"slots\":[]}}]}}",
+            slot("2026-11-23T23:50", &one),
+            slot("2026-11-23T23:55", &both),
+            slot("2026-11-24T09:05", &both),
         );
         assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn a_team_may_be_larger_than_a_word() {
+        let zone: Zone = "UTC".parse().expect("a zone");
+        let from = chrono::NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date");
+        let range = dates_interval(zone, from, 1).expect("a range");
+        let mut all = Bits::none(range);
+        all.fill(range, true);
+        let ids: Vec<Id> =
+            (0..150_u8).map(|one| format!("{one:032x}").parse().expect("an id")).collect();
+        // Each third technician, one tick later than the one before it.
+        let starts: Vec<_> = ids
+            .iter()
+            .enumerate()
+            .map(|(index, id)| {
+                let mut bits = Bits::none(range);
+                bits.set(range.start.plus(i64::try_from(index / 3).expect("small")), true);
+                (id, bits)
+            })
+            .collect();
+        let text = write(zone, from, 1, &all, &starts);
+        let answer: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let slots = answer["days"][0]["slots"].as_array().expect("slots");
+        assert_eq!(slots.len(), 50);
+        for (index, slot) in slots.iter().enumerate() {
+            let who: Vec<&str> = ids[index * 3..][..3].iter().map(Id::as_str).collect();
+            assert_eq!(slot["technician_ids"], serde_json::json!(who));
+        }
     }
 
     #[test]
@@ -267,7 +369,9 @@ mod tests {
                     let mut text = String::new();
                     assert!(stamp.see(zone, tick));
                     stamp.write(&mut text);
-                    assert_eq!(text, zhundian_domain::time::rfc3339(zone, tick.ms()));
+                    let stamp = zhundian_domain::time::rfc3339(zone, tick.ms());
+                    let slot = format!("{{\"start_at\":\"{stamp}\",\"technician_ids\":[");
+                    assert_eq!(text, slot);
                 }
             }
         }

@@ -22,14 +22,16 @@ use zhundian_domain::calendar::{ClaimSpec, ClaimState, Refusal};
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::pricing::DepositRule;
 use zhundian_domain::reminder::Change;
+use zhundian_domain::staffing::{Assignment, answer_by};
 use zhundian_domain::time::{Interval, Tick, date_at};
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
 use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Taken, Terms};
 use crate::booking::offer::{Offer, Row, Technician, days_around};
-use crate::booking::queries::{self, Asked};
+use crate::booking::queries::{self, Asked, Detail};
 use crate::calendars;
+use crate::catalog::ways::AssignBy;
 use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
@@ -56,9 +58,10 @@ pub enum Payment {
 pub struct MemberBooking {
     store_id: Id,
     service_id: Id,
-    /// Any technician who is free when absent.
+    /// Any technician who is free when absent; absent in mode `assigned`.
     technician_id: Option<Id>,
     start_at: Instant,
+    /// `direct` or `assigned`.
     mode: Mode,
     payment: Payment,
     /// In the store when absent.
@@ -75,6 +78,8 @@ pub struct StaffBooking {
     /// Any technician who is free when absent.
     technician_id: Option<Id>,
     start_at: Instant,
+    /// `direct`, and `assigned` for one whose technician is found later; `direct` when absent.
+    mode: Option<Mode>,
     /// The member, when they are one.
     member_id: Option<Id>,
     /// The customer's name, when they are no member.
@@ -139,6 +144,7 @@ pub(crate) async fn book_as_staff(
         service_id,
         technician_id,
         start_at,
+        mode,
         member_id,
         contact_name,
         contact_phone,
@@ -150,7 +156,7 @@ pub(crate) async fn book_as_staff(
         service_id,
         technician_id,
         start_at,
-        mode: Mode::Direct,
+        mode: mode.unwrap_or(Mode::Direct),
         payment,
         place: Place::Store,
     };
@@ -158,6 +164,7 @@ pub(crate) async fn book_as_staff(
         member_id,
         name: contact_name.map(|name| name.as_str().to_owned()).unwrap_or_default(),
         phone: contact_phone.map(|phone| phone.0.as_str().to_owned()).unwrap_or_default(),
+        no_shows: 0,
     };
     book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
 }
@@ -181,11 +188,15 @@ struct Wish {
 
 /// For whom.
 #[derive(Default, Deserialize)]
-struct Customer {
+pub struct Customer {
     #[serde(skip)]
     member_id: Option<Id>,
-    name: String,
-    phone: String,
+    /// Their name, as far as known.
+    pub name: String,
+    /// Their phone, as far as known.
+    pub phone: String,
+    #[serde(default)]
+    no_shows: i64,
 }
 
 async fn book(
@@ -205,7 +216,8 @@ async fn book(
         store_id: &wish.store_id,
         technician_id: wish.technician_id.as_ref(),
     };
-    let mut reads = vec![operator.stored(), queries::offer(&asked, from, until, true)];
+    let mut reads =
+        vec![operator.stored(), queries::offer(&asked, from, until, Detail::NamesAndLoads)];
     reads.extend(customer.member_id.as_ref().map(queries::contact_of_member));
     let by_staff = matches!(booker, Booker::Staff(_));
     if let Booker::Member(member) = &booker {
@@ -223,9 +235,14 @@ async fn book(
     if customer.member_id.is_some() {
         let known: Option<Customer> = rows.first(2)?;
         let known = known.ok_or_else(|| Problem::from(Code::UnknownMember).at("member_id"))?;
-        (customer.name, customer.phone) = (known.name, known.phone);
+        customer = Customer { member_id: customer.member_id, ..known };
     }
     check_terms(ctx, &offer, &wish, by_staff)?;
+    // Whoever did not come before pays before the visit; staff may take a booking all the same.
+    let pays_later = !by_staff && wish.payment == Payment::AtStore;
+    if pays_later && offer.store.prepay_after_no_shows.is_some_and(|n| customer.no_shows >= n) {
+        return Err(Problem::from(Code::PrepayRequired).at("payment"));
+    }
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
 
     // 2. Hold.
@@ -249,6 +266,7 @@ async fn book(
         technician,
         taken: &taken,
         date,
+        mode: wish.mode,
         payment: wish.payment,
         actor: &actor,
         customer: &customer,
@@ -271,9 +289,13 @@ pub fn dates_around(start: Instant) -> (NaiveDate, NaiveDate) {
 fn check_terms(ctx: &Ctx, offer: &Offer, wish: &Wish, by_staff: bool) -> Answer<()> {
     offer.require_open()?;
     // The other modes are booked in other ways; staff may book any service for a customer.
-    let direct = wish.mode == Mode::Direct && offer.service.modes.contains(&Mode::Direct);
-    if !by_staff && !direct {
+    let here = matches!(wish.mode, Mode::Direct | Mode::Assigned);
+    let offered = offer.service.modes.contains(&wish.mode) && offer.store.ways.offer(wish.mode);
+    if !here || !(by_staff || offered) {
         return Err(Problem::from(Code::ModeNotOffered).at("mode"));
+    }
+    if wish.mode == Mode::Assigned && wish.technician_id.is_some() {
+        return Err(Problem::from(Code::TechnicianByStore).at("technician_id"));
     }
     if wish.place == Place::Home || !offer.service.places.contains(&Place::Store) {
         return Err(Problem::from(Code::PlaceNotOffered).at("place"));
@@ -314,30 +336,57 @@ pub fn refusal(
 
 /// What a start needs: the technician asked for, or the one who is free and has least to do that day; and
 /// one calendar of each pool.
-fn needs(offer: &Offer, op: &str, start: Tick, date: NaiveDate, named: bool) -> Answer<Vec<Need>> {
+///
+/// # Errors
+/// A service of no length.
+pub fn needs(
+    offer: &Offer,
+    op: &str,
+    start: Tick,
+    date: NaiveDate,
+    named: bool,
+) -> Answer<Vec<Need>> {
     let shape = offer.shape();
     let (service, block) =
         shape.at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
-    let around = days_around(block);
-    let mut order: Vec<_> = offer
-        .technicians
-        .iter()
-        .map(|one| {
-            let free = shape.attended_starts(&one.free(around)).get(start);
-            // Who comes first among equals differs from one operation to the next, so that many
-            // customers at once do not all ask the same technician.
-            (!free, one.load(date), turn(op, one.id()), one.id())
-        })
-        .collect();
-    order.sort_unstable();
-    // The projection may be a moment old: when it knows of nobody free, somebody is asked all the same.
-    let free = order.iter().filter(|(busy, ..)| !busy).count();
-    let technicians = order.into_iter().map(|(.., id)| calendars::technician(id)).collect();
+    let (technicians, free) = by_rule(offer, op, start, date);
+    let technicians = technicians.into_iter().map(calendars::technician).collect();
     let mut technician = Need::of(technicians, shape.attended(start));
     technician.tries = if named { 1 } else { free };
     let mut needs = vec![technician];
     needs.extend(pool_needs(offer, start, (service, block)));
     Ok(needs)
+}
+
+/// The technicians, those first who are free by what is known and whom the store's rule prefers; and how
+/// many are free. The projection may be a moment old: when it knows of nobody free, somebody may be asked
+/// all the same.
+#[must_use]
+pub fn by_rule<'a>(
+    offer: &'a Offer,
+    op: &str,
+    start: Tick,
+    date: NaiveDate,
+) -> (Vec<&'a Id>, usize) {
+    let rule = offer.store.ways.assign_by;
+    let mut order: Vec<_> = offer
+        .technicians
+        .iter()
+        .map(|one| {
+            let first = match rule {
+                AssignBy::LeastLoaded => 0,
+                AssignBy::BestSkill => -offer.price(one).total_fen,
+                AssignBy::FairTurn => one.turn_at(),
+            };
+            // Who comes first among equals differs from one operation to the next, so that many
+            // customers at once do not all ask the same technician.
+            let busy = !offer.is_free(one, start);
+            (busy, first, one.load(date), turn(op, one.id()), one.id())
+        })
+        .collect();
+    order.sort_unstable();
+    let free = order.iter().filter(|(busy, ..)| !busy).count();
+    (order.into_iter().map(|(.., id)| id).collect(), free)
 }
 
 /// One calendar of each pool, for a service at `start`.
@@ -369,6 +418,7 @@ struct Made<'a> {
     technician: &'a Technician,
     taken: &'a Taken,
     date: NaiveDate,
+    mode: Mode,
     payment: Payment,
     actor: &'a order::Actor,
     customer: &'a Customer,
@@ -380,7 +430,10 @@ impl Made<'_> {
         let Self { ctx, offer, technician, taken, date, .. } = *self;
         let own = &taken.own()?.claim;
         let spec = &own.spec;
-        let price = offer.price(technician);
+        let price = match self.mode {
+            Mode::Assigned => offer.price_of_any(),
+            _ => offer.price(technician),
+        };
         let parts = serde_json::to_string(&price.parts).map_err(Problem::internal)?;
         let tiers = offer.service.cancellation();
         let cancellation = serde_json::to_string(&tiers).map_err(Problem::internal)?;
@@ -396,7 +449,7 @@ impl Made<'_> {
         let order = queries::Order {
             id: &order_id,
             member_id: self.customer.member_id.as_ref(),
-            mode: "direct",
+            mode: self.mode.as_str(),
             status,
             payment: match self.payment {
                 Payment::Online => "online",
@@ -413,8 +466,13 @@ impl Made<'_> {
             note: self.note.as_str(),
             now: ctx.now,
         };
-        let line = line(offer, technician.id(), spec, date);
-        let view = order::view::Order::made(
+        let (assignment, minutes) = self.assignment();
+        // The clock of an answer begins when the order is paid.
+        let answer_by = minutes
+            .filter(|_| !waits)
+            .map(|minutes| answer_by(ctx.now, minutes, spec.service.start.ms()));
+        let line = line(offer, technician.id(), spec, date, (assignment, answer_by));
+        let mut view = order::view::Order::made(
             &order,
             &line,
             &spec.id,
@@ -423,6 +481,9 @@ impl Made<'_> {
             price.parts,
             &tiers,
         );
+        if matches!(self.actor, order::Actor::Member(_)) {
+            view = view.for_member();
+        }
         let response =
             serde_json::to_string(&OrderAnswer { order: view }).map_err(Problem::internal)?;
         // What is to be paid first is confirmed when it is.
@@ -449,7 +510,13 @@ impl Made<'_> {
                 &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
         ];
+        if let (order::Actor::Member(member_id), Payment::AtStore) = (self.actor, self.payment) {
+            statements.push(queries::may_pay_later(member_id, &offer.store.id));
+        }
         statements.extend(taken.insert_besides(&order_id, &spec.id, line.store_id)?);
+        if offer.store.ways.assign_by == AssignBy::FairTurn {
+            statements.push(queries::take_turn(technician.id(), ctx.now));
+        }
         let change = if waits { Change::AwaitingPayment } else { Change::Booked };
         let appointment = reminder::Appointment {
             order_id: &order_id,
@@ -459,6 +526,20 @@ impl Made<'_> {
         };
         statements.extend(reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?);
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
+    }
+}
+
+impl Made<'_> {
+    /// Whose it is, and how many minutes they have to accept it.
+    fn assignment(&self) -> (Assignment, Option<i64>) {
+        let ways = &self.offer.store.ways;
+        match (self.mode, self.actor, ways.accept_within_minutes) {
+            (Mode::Assigned, ..) if !ways.assign_at_once => (Assignment::Provisional, None),
+            (Mode::Direct, order::Actor::Member(_), Some(minutes)) => {
+                (Assignment::Asked, Some(minutes.get()))
+            }
+            _ => (Assignment::Assigned, None),
+        }
     }
 }
 
@@ -479,6 +560,7 @@ pub fn line<'a>(
     technician_id: &'a Id,
     spec: &'a ClaimSpec,
     date: NaiveDate,
+    (assignment, answer_by): (Assignment, Option<i64>),
 ) -> queries::Line<'a> {
     let start_at = spec.service.start.ms();
     // With processing time the claim ends before the service does.
@@ -494,5 +576,7 @@ pub fn line<'a>(
         block_start: spec.block.start.ms(),
         block_end: spec.block.end.ms(),
         date: date_at(offer.store.time_zone, start_at).unwrap_or(date),
+        assignment,
+        answer_by,
     }
 }

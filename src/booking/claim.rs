@@ -244,7 +244,8 @@ impl Taken {
         line_id: &str,
         store_id: &Id,
     ) -> Answer<Vec<Statement>> {
-        let rows: Vec<_> = self.all().skip(1).map(Held::row).collect();
+        let claims = self.claims();
+        let rows: Vec<_> = claims.iter().skip(1).map(outbox::Claimed::row).collect();
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -274,20 +275,6 @@ impl Held {
             spec: self.claim.spec.clone(),
             written: self.days.iter().map(Into::into).collect(),
         }
-    }
-
-    fn row(&self) -> (&str, &str, i64, i64, i64, i64, u16) {
-        let spec = &self.claim.spec;
-        let (service, block) = (spec.service, spec.block);
-        (
-            &spec.id,
-            &self.calendar,
-            service.start.ms(),
-            service.end.ms(),
-            block.start.ms(),
-            block.end.ms(),
-            spec.quantity,
-        )
     }
 }
 

@@ -7,17 +7,26 @@
 //! - [`availability`]: `GET /api/v1/availability`;
 //! - [`book`]: `POST /api/v1/bookings`, and the same for staff;
 //! - [`reschedule`]: moving an appointment, by the same claim path;
+//! - [`moving`]: what reschedule, assign and answer have in common;
+//! - [`assign`]: staff say who does it;
+//! - [`answer`]: technicians accept, decline, pass on and grab; [`handover`]: what follows;
+//! - [`recommended`]: the starts that suit best;
 //! - [`block`]: time that staff take away;
 //! - [`claim`]: what the three have in common: the operation's id, the hold, alternatives.
 //!
 //! Start at `book` in [`book`]: it is the whole saga on one page.
 
+pub mod answer;
+pub mod assign;
 pub mod availability;
 pub mod block;
 pub mod book;
 pub mod claim;
+pub mod handover;
+pub mod moving;
 pub mod offer;
 pub mod queries;
+pub mod recommended;
 pub mod reschedule;
 
 use crate::auth::permission::Permission;
@@ -28,10 +37,18 @@ use crate::routes;
 pub fn routes() -> Routes {
     Routes::new()
         .public(routes!(availability::availability))
+        .member(routes!(recommended::recommended))
         .member(routes!(book::book_as_member))
         .staff(Permission::BookingWrite, routes!(book::book_as_staff))
         .member(routes!(reschedule::reschedule_as_member))
         .staff(Permission::BookingWrite, routes!(reschedule::reschedule_as_staff))
+        .staff(Permission::BookingWrite, routes!(assign::candidates))
+        .staff(Permission::BookingWrite, routes!(assign::assign))
+        .staff(Permission::BookingWriteOwn, routes!(answer::offers))
+        .staff(Permission::BookingWriteOwn, routes!(answer::accept))
+        .staff(Permission::BookingWriteOwn, routes!(answer::decline))
+        .staff(Permission::BookingWriteOwn, routes!(answer::pass_on))
+        .staff(Permission::BookingWriteOwn, routes!(answer::grab))
         .staff(Permission::CalendarBlockOwn, routes!(block::block_time))
         .staff(Permission::CalendarBlockOwn, routes!(block::remove_block))
 }

@@ -15,6 +15,7 @@ use zhundian_domain::zone::Zone;
 use zhundian_durable_objects::calls::ProjectedDay;
 
 use crate::calendars;
+use crate::catalog::ways::Ways;
 use crate::catalog::{Mode, Place};
 use crate::error::{Answer, Code, Problem};
 use crate::http::fields::{Id, Instant};
@@ -27,6 +28,7 @@ pub struct Row {
     store: Option<Store>,
     offered: bool,
     reminder_minutes: Option<Vec<i64>>,
+    taken: BTreeMap<NaiveDate, i64>,
     technicians: Option<Vec<Technician>>,
     besides: Option<Besides>,
 }
@@ -119,7 +121,11 @@ pub struct Service {
     pub modes: Vec<Mode>,
     /// What comes back when it is given up: the service's tiers, or the store's, or the usual ones.
     cancellation: Option<Tiers>,
-    taken: Option<BTreeMap<NaiveDate, i64>>,
+    /// Live appointments by date, where they are limited.
+    #[serde(skip)]
+    taken: BTreeMap<NaiveDate, i64>,
+    /// How often a member may move an appointment.
+    pub max_moves: Option<i64>,
 }
 
 impl Service {
@@ -141,6 +147,10 @@ pub struct Store {
     pub time_zone: Zone,
     hours: Week,
     open: bool,
+    /// How it takes bookings.
+    pub ways: Ways,
+    /// A member who did not come so often pays before the visit.
+    pub prepay_after_no_shows: Option<i64>,
     holidays: Vec<NaiveDate>,
 }
 
@@ -154,6 +164,7 @@ pub struct Technician(
     String,
     Option<String>,
     Option<BTreeMap<NaiveDate, i64>>,
+    i64,
 );
 
 impl Technician {
@@ -167,6 +178,18 @@ impl Technician {
     #[must_use]
     pub fn load(&self, date: NaiveDate) -> i64 {
         self.4.as_ref().and_then(|loads| loads.get(&date)).copied().unwrap_or(0)
+    }
+
+    /// Their level.
+    #[must_use]
+    pub fn level(&self) -> &str {
+        &self.2
+    }
+
+    /// When they were last given an order by turn; UTC milliseconds.
+    #[must_use]
+    pub const fn turn_at(&self) -> i64 {
+        self.5
     }
 
     /// Free ticks as the projection has them, over `days`.
@@ -198,8 +221,9 @@ impl Row {
     /// # Errors
     /// `unknown_service`, `unknown_store`, `service_not_offered`.
     pub fn into_offer(self) -> Answer<Offer> {
-        let service =
+        let mut service =
             self.service.ok_or_else(|| Problem::from(Code::UnknownService).at("service_id"))?;
+        service.taken = self.taken;
         let store = self.store.ok_or_else(|| Problem::from(Code::UnknownStore).at("store_id"))?;
         if !self.offered {
             return Err(Problem::from(Code::ServiceNotOffered).at("service_id"));
@@ -282,6 +306,13 @@ impl Offer {
         Some(Resource { id, name: name.to_owned() })
     }
 
+    /// Whether a technician is free for a start, by the projection.
+    #[must_use]
+    pub fn is_free(&self, technician: &Technician, start: Tick) -> bool {
+        let Some((_, block)) = self.shape().at(start) else { return false };
+        self.shape().attended_starts(&technician.free(days_around(block))).get(start)
+    }
+
     /// Starts at which a technician is free, over `around`, by what is known.
     #[must_use]
     pub fn starts(&self, technician: &Technician, around: Interval, known: Known) -> Bits {
@@ -344,7 +375,7 @@ impl Offer {
     /// Whether a date has as many appointments of the service as it may have.
     #[must_use]
     pub fn is_full(&self, date: NaiveDate) -> bool {
-        let taken = self.service.taken.as_ref().and_then(|taken| taken.get(&date)).copied();
+        let taken = self.service.taken.get(&date).copied();
         self.service.max_per_day.is_some_and(|most| taken.unwrap_or(0) >= most)
     }
 
@@ -372,6 +403,12 @@ impl Offer {
     #[must_use]
     pub fn price(&self, technician: &Technician) -> Price {
         price(self.service.price_fen, &self.service.level_prices, &technician.2)
+    }
+
+    /// The price of an appointment whose technician the store chooses: the same whoever it will be.
+    #[must_use]
+    pub fn price_of_any(&self) -> Price {
+        price(self.service.price_fen, &[], "")
     }
 
     /// Starts allowed over `range`, days that are full left out.

@@ -1,6 +1,7 @@
 //! The SQL of taking time.
 
 use chrono::NaiveDate;
+use zhundian_domain::staffing::{Assignment, USUAL_WAIT_MINUTES};
 use zhundian_domain::time::UtcDay;
 
 use crate::catalog::ELIGIBLE;
@@ -19,20 +20,38 @@ pub enum Asked<'a> {
         /// The technician, or any who can.
         technician_id: Option<&'a Id>,
     },
-    /// The service and store of an order's line, with its technician or another.
+    /// The service and store of an order's line, with its technician or another; with anyone when the
+    /// line is nobody's yet.
     Line {
         /// The line.
         line_id: &'a Id,
         /// Another technician.
         technician_id: Option<&'a Id>,
     },
+    /// The service and store of an order's line, with anyone who can do it.
+    Anyone {
+        /// The line.
+        line_id: &'a Id,
+    },
+}
+
+/// What an offer says besides what decides its starts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Nothing. Names are left empty: one that is no ASCII makes the whole row two bytes a character on its
+    /// way through JavaScript.
+    Starts,
+    /// Names.
+    Names,
+    /// Names, and how many appointments each technician has by date.
+    NamesAndLoads,
 }
 
 /// Everything that decides a start, but the calendar itself: one statement and one row, whatever the
 /// number of technicians. Dates are looked at from `from` to `until`, free bits a UTC day further on
 /// both sides.
 #[must_use]
-pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> Statement {
+pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -> Statement {
     let (first, second, third, asked) = match asked {
         Asked::Service { service_id, store_id, technician_id } => (
             Param::from(*service_id),
@@ -44,14 +63,26 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
             Param::from(*line_id),
             Param::Null,
             Param::from((*technician_id).cloned()),
-            "SELECT service_id, store_id, coalesce(?3, technician_id) AS technician_id
+            "SELECT service_id, store_id, coalesce(?3, CASE
+                WHEN assignment IN ('assigned', 'asked') THEN technician_id END) AS technician_id
              FROM order_line WHERE id = ?1 AND ?2 IS NULL",
+        ),
+        Asked::Anyone { line_id } => (
+            Param::from(*line_id),
+            Param::Null,
+            Param::Null,
+            "SELECT service_id, store_id, NULL AS technician_id
+             FROM order_line WHERE id = ?1 AND ?2 IS NULL AND ?3 IS NULL",
         ),
     };
     let day = |date: NaiveDate| {
         UtcDay::of_ms(date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_millis()).0
     };
-    let load = if loads {
+    let [service_name, store_name, technician_name, calendar_name] = match detail {
+        Detail::Starts => ["''"; 4],
+        Detail::Names | Detail::NamesAndLoads => ["s.name", "name", "t.name", "c.name"],
+    };
+    let load = if detail == Detail::NamesAndLoads {
         "(SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live FROM order_line
             WHERE technician_id = t.id AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date))"
     } else {
@@ -61,7 +92,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
     let sql = format!(
         "WITH asked AS ({asked})
          SELECT json_object(
-            'service', (SELECT json_object('id', s.id, 'name', s.name,
+            'service', (SELECT json_object('id', s.id, 'name', {service_name},
                 'duration_minutes', s.duration_minutes,
                 'buffer_before_minutes', s.buffer_before_minutes,
                 'buffer_after_minutes', s.buffer_after_minutes,
@@ -70,26 +101,28 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
                 'price_fen', s.price_fen, 'level_prices', json(s.level_prices),
                 'deposit', json(s.deposit), 'places', json(s.places), 'modes', json(s.modes),
                 'cancellation', json({cancellation}),
-                'taken', CASE WHEN s.max_per_day IS NULL THEN NULL ELSE
-                    (SELECT json_group_object(date, live) FROM (SELECT date, count(*) AS live
-                        FROM order_line WHERE service_id = s.id AND store_id = asked.store_id
-                        AND status = 'live' AND date BETWEEN ?4 AND ?5 GROUP BY date)) END)
+                'max_moves', s.max_moves)
                 FROM service s WHERE s.id = asked.service_id AND s.status = 'active'),
-            'store', (SELECT json_object('id', id, 'name', name, 'time_zone', time_zone,
+            'store', (SELECT json_object('id', id, 'name', {store_name}, 'time_zone', time_zone,
                 'hours', json(hours), 'open', json(CASE status WHEN 'open' THEN 'true' ELSE 'false' END),
+                'prepay_after_no_shows', prepay_after_no_shows, 'ways', json(ways),
                 'holidays', (SELECT json_group_array(date) FROM store_holiday
                     WHERE store_id = store.id AND date BETWEEN ?4 AND ?5))
                 FROM store WHERE id = asked.store_id AND status <> 'retired'),
             'reminder_minutes', (SELECT json(reminder_minutes) FROM service
                 WHERE id = asked.service_id),
+            'taken', (SELECT json_group_object(date, live) FROM (SELECT l.date, count(*) AS live
+                FROM service s JOIN order_line l ON l.service_id = s.id AND l.store_id = asked.store_id
+                    AND l.status = 'live' AND l.date BETWEEN ?4 AND ?5
+                WHERE s.id = asked.service_id AND s.max_per_day IS NOT NULL GROUP BY l.date)),
             'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),
-            'technicians', (SELECT json_group_array(json_array(t.id, t.name, t.level,
+            'technicians', (SELECT json_group_array(json_array(t.id, {technician_name}, t.level,
                     (SELECT group_concat(day || free, '') FROM calendar_day
                         WHERE store_id = asked.store_id AND calendar = 'technician:' || t.id
                         AND day BETWEEN ?6 AND ?7),
-                    {load}))
+                    {load}, t.turn_at))
                 FROM technician_store ts JOIN technician t ON t.id = ts.technician_id
                 JOIN service s ON s.id = asked.service_id
                 WHERE ts.store_id = asked.store_id AND t.status = 'active'
@@ -97,7 +130,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, loads: bool) -> S
             'besides', (SELECT json_object('resources', json_array_length(s.resources),
                 'processing', CASE WHEN s.processing_minutes IS NULL THEN NULL
                     ELSE json_array(s.processing_after_minutes, s.processing_minutes) END,
-                'calendars', (SELECT json_group_array(json_array(need, c.calendar, c.name,
+                'calendars', (SELECT json_group_array(json_array(need, c.calendar, {calendar_name},
                         (SELECT group_concat(day || free, '') FROM calendar_day
                             WHERE store_id = p.id AND calendar = c.calendar
                             AND day BETWEEN ?6 AND ?7)))
@@ -210,6 +243,10 @@ pub struct Line<'a> {
     pub block_end: i64,
     /// The store's business date of the start.
     pub date: NaiveDate,
+    /// How far it has come to its technician.
+    pub assignment: Assignment,
+    /// Until when an answer is waited for, UTC milliseconds.
+    pub answer_by: Option<i64>,
 }
 
 /// An order as it is written.
@@ -218,7 +255,7 @@ pub struct Order<'a> {
     pub id: &'a Id,
     /// Whose, when known.
     pub member_id: Option<&'a Id>,
-    /// `direct`.
+    /// `direct`, `assigned`, `express`.
     pub mode: &'a str,
     /// `confirmed`, or `pending_payment` when something is due now.
     pub status: zhundian_domain::order::Status,
@@ -253,9 +290,10 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
         sql!(
             "INSERT INTO orders (id, member_id, store_id, service_id, mode, payment, total_fen,
                 due_fen, price_parts, change_notice_minutes, contact_name, contact_phone, note,
-                technician_id, start_at, created_at, updated_at, status, hold_expires_at, cancellation)
+                technician_id, start_at, created_at, updated_at, status, hold_expires_at, cancellation,
+                max_moves)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?16, ?17,
-                ?18, ?19)",
+                ?18, ?19, (SELECT max_moves FROM service WHERE id = ?4))",
             order.id,
             order.member_id,
             line.store_id,
@@ -276,24 +314,32 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
             order.hold_expires_at,
             order.cancellation
         ),
-        sql!(
-            "INSERT INTO order_line (id, order_id, kind, store_id, service_id, technician_id, claim_id,
-                start_at, end_at, block_start, block_end, date, status, price_fen)
-             VALUES (?1, ?2, 'appointment', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'live', ?12)",
-            line_id,
-            order.id,
-            line.store_id,
-            line.service_id,
-            line.technician_id,
-            line.claim_id,
-            line.start_at,
-            line.end_at,
-            line.block_start,
-            line.block_end,
-            line.date,
-            order.total_fen
-        ),
+        insert_line(order.id, order.total_fen, line, line_id),
     ]
+}
+
+/// Writes an order's line; its id is `line_id`.
+#[must_use]
+pub fn insert_line(order_id: &Id, price_fen: i64, line: &Line, line_id: &str) -> Statement {
+    sql!(
+        "INSERT INTO order_line (id, order_id, kind, store_id, service_id, technician_id, claim_id,
+            start_at, end_at, block_start, block_end, date, status, price_fen, assignment, answer_by)
+         VALUES (?1, ?2, 'appointment', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'live', ?12, ?13, ?14)",
+        line_id,
+        order_id,
+        line.store_id,
+        line.service_id,
+        line.technician_id,
+        line.claim_id,
+        line.start_at,
+        line.end_at,
+        line.block_start,
+        line.block_end,
+        line.date,
+        price_fen,
+        line.assignment.as_str(),
+        line.answer_by
+    )
 }
 
 /// Writes the claims of a line besides its first: `[[claim, calendar, start, end, block start, block end,
@@ -351,7 +397,8 @@ pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64)
         ),
         sql!(
             "UPDATE order_line SET technician_id = ?2, claim_id = ?3, start_at = ?4, end_at = ?5,
-                block_start = ?6, block_end = ?7, date = ?8, version = version + 1 WHERE id = ?1",
+                block_start = ?6, block_end = ?7, date = ?8, assignment = ?9, answer_by = ?10,
+                version = version + 1 WHERE id = ?1",
             line_id,
             to.technician_id,
             to.claim_id,
@@ -359,9 +406,41 @@ pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64)
             to.end_at,
             to.block_start,
             to.block_end,
-            to.date
+            to.date,
+            to.assignment.as_str(),
+            to.answer_by
         ),
     ]
+}
+
+/// What else a move changes: an appointment at another time is before its visit again, and a member's
+/// move is counted.
+#[must_use]
+pub fn moved(order_id: &Id, line_id: &Id, by_member: bool) -> [Statement; 2] {
+    [
+        sql!(
+            "UPDATE orders SET moves = moves + ?2, checked_in_at = NULL, ended_at = NULL WHERE id = ?1",
+            order_id,
+            by_member
+        ),
+        sql!(
+            "UPDATE order_line SET departed_at = NULL, departed_latitude = NULL,
+                departed_longitude = NULL, arrived_at = NULL, arrived_latitude = NULL,
+                arrived_longitude = NULL, started_at = NULL, finished_at = NULL WHERE id = ?1",
+            line_id
+        ),
+    ]
+}
+
+/// Requires that a member may pay at the store (raises `prepay`).
+#[must_use]
+pub fn may_pay_later(member_id: &Id, store_id: &Id) -> Statement {
+    crate::d1::precondition(
+        "prepay",
+        "NOT EXISTS (SELECT 1 FROM member m, store s WHERE m.id = ?1 AND s.id = ?2
+            AND m.no_shows >= s.prepay_after_no_shows)",
+        vec![member_id.into(), store_id.into()],
+    )
 }
 
 /// The technician, if active and working in the store, with the store's clock: for a block.
@@ -421,7 +500,7 @@ pub fn remove_block(id: &Id) -> Statement {
 #[must_use]
 pub fn contact_of_member(id: &Id) -> Statement {
     sql!(
-        "SELECT json_object('name', nickname, 'phone', coalesce(phone, '')) AS json
+        "SELECT json_object('name', nickname, 'phone', coalesce(phone, ''), 'no_shows', no_shows) AS json
          FROM member WHERE id = ?1 AND status = 'active'",
         id
     )
@@ -433,11 +512,130 @@ pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
     sql!(
         "SELECT json_object('member_id', o.member_id, 'store_id', o.store_id, 'status', o.status,
             'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
-            'technician_id', l.technician_id, 'start_at', l.start_at,
+            'mode', o.mode, 'technician_id', l.technician_id, 'start_at', l.start_at,
+            'assignment', l.assignment, 'answer_by', l.answer_by, 'declined_by', json(l.declined_by),
+            'moves', o.moves, 'max_moves', o.max_moves,
             'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
                 SELECT calendar, claim_id FROM claim WHERE line_id = l.id ORDER BY block_start))) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",
         order_id,
         line_id
+    )
+}
+
+/// The technician has had a turn.
+#[must_use]
+pub fn take_turn(technician_id: &Id, now: i64) -> Statement {
+    sql!("UPDATE technician SET turn_at = ?2 WHERE id = ?1", technician_id, now)
+}
+
+/// A line's next state without a move, if the order is confirmed and at the version that was read (raises
+/// `order_version`). `declines` is whether its technician is one of those who declined it.
+#[must_use]
+pub fn set_assignment(
+    (order_id, version): (&Id, i64),
+    line_id: &Id,
+    (assignment, answer_by): (Assignment, Option<i64>),
+    declines: bool,
+    now: i64,
+) -> [Statement; 3] {
+    [
+        crate::d1::precondition(
+            "order_version",
+            "SELECT 1 FROM orders WHERE id = ?1 AND version = ?2 AND status = 'confirmed'",
+            vec![order_id.into(), version.into()],
+        ),
+        sql!(
+            "UPDATE orders SET version = version + 1, updated_at = ?2 WHERE id = ?1",
+            order_id,
+            now
+        ),
+        sql!(
+            "UPDATE order_line SET assignment = ?2, answer_by = ?3, version = version + 1,
+                declined_by = CASE WHEN ?4 THEN json_insert(declined_by, '$[#]', technician_id)
+                    ELSE declined_by END
+             WHERE id = ?1",
+            line_id,
+            assignment.as_str(),
+            answer_by,
+            declines
+        ),
+    ]
+}
+
+/// The clock of the answer begins when the order is confirmed: of lines whose technician is to accept them.
+#[must_use]
+pub fn start_waiting(order_id: &Id, now: i64) -> Statement {
+    sql!(
+        "UPDATE order_line SET answer_by = min(start_at, ?2 + 60000 * coalesce((
+            SELECT ways ->> 'accept_within_minutes' FROM store WHERE id = order_line.store_id), ?3))
+         WHERE order_id = ?1 AND assignment = 'asked' AND answer_by IS NULL",
+        order_id,
+        now,
+        USUAL_WAIT_MINUTES
+    )
+}
+
+/// Lines whose answer is overdue, or whose next technician is to be found: orders and lines.
+#[must_use]
+pub fn unanswered(now: i64, limit: u32) -> Statement {
+    sql!(
+        "SELECT json_array(l.order_id, l.id) AS json FROM order_line l JOIN orders o ON o.id = l.order_id
+         WHERE l.status = 'live' AND l.assignment IN ('asked', 'declined', 'offered')
+            AND l.answer_by <= ?1 AND o.status = 'confirmed'
+         ORDER BY l.answer_by LIMIT ?2",
+        now,
+        limit
+    )
+}
+
+/// What waits for a technician's answer in a store: what they are asked, and what is offered to all who can
+/// do it; to everybody's eyes without one. By start, one more than the limit.
+#[must_use]
+pub fn open_lines(
+    store_id: &Id,
+    technician_id: Option<&Id>,
+    after: Option<(i64, String)>,
+    limit: u32,
+) -> Statement {
+    let (after_start, after_id) = after.unwrap_or_default();
+    sql!(
+        format!(
+            "SELECT json_object('order_id', l.order_id, 'line_id', l.id, 'assignment', l.assignment,
+                'technician_id', CASE l.assignment WHEN 'asked' THEN l.technician_id END,
+                'service_id', l.service_id,
+                'service_name', s.name, 'start_at', l.start_at, 'end_at', l.end_at,
+                'answer_by', l.answer_by, 'note', o.note,
+                'time_zone', (SELECT time_zone FROM store WHERE id = l.store_id)) AS json
+             FROM order_line l JOIN orders o ON o.id = l.order_id JOIN service s ON s.id = l.service_id
+             WHERE l.store_id = ?1 AND l.status = 'live' AND l.assignment IN ('asked', 'offered')
+                AND o.status = 'confirmed' AND (l.start_at, l.id) > (CAST(?3 AS INTEGER), ?4)
+                AND (?2 IS NULL OR (l.assignment = 'asked' AND l.technician_id = ?2)
+                    OR (l.assignment = 'offered' AND EXISTS (SELECT 1 FROM technician t
+                        JOIN technician_store ts ON ts.technician_id = t.id AND ts.store_id = l.store_id
+                        WHERE t.id = ?2 AND t.status = 'active' AND {ELIGIBLE} AND NOT EXISTS (
+                            SELECT 1 FROM json_each(l.declined_by) WHERE value = t.id))))
+             ORDER BY l.start_at, l.id LIMIT ?5"
+        ),
+        store_id,
+        technician_id,
+        after_start,
+        after_id,
+        limit + 1
+    )
+}
+
+/// The member's last twelve appointments that were not given up, of the last fifty orders: starts and
+/// technicians.
+#[must_use]
+pub fn last_visits(member_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_group_array(json_array(start_at, technician_id)) AS json FROM (
+            SELECT start_at, technician_id FROM (
+                SELECT start_at, technician_id, status FROM orders WHERE member_id = ?1
+                ORDER BY start_at DESC, id DESC LIMIT 50)
+            WHERE technician_id IS NOT NULL AND status NOT IN ('cancelled', 'closed', 'no_show')
+            LIMIT 12)",
+        member_id
     )
 }

@@ -1,33 +1,30 @@
 //! Moving an appointment, to another time or another technician.
 //!
-//! The new time is held beside the old one; the commit moves the line from one claim to the other, and
-//! the confirm that follows releases the old claim in the same step as it confirms the new one. A move
-//! that fails anywhere leaves the old time as it was: its hold is given back or expires.
+//! How the time changes hands stands in [`super::moving`]. Where the customer chose no technician, or the one
+//! they chose has declined, anybody may have it at the new time.
 
 use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::calendar::Refusal;
-use zhundian_domain::order::{Event, Status, apply};
-use zhundian_domain::reminder::Change;
-use zhundian_domain::time::Tick;
+use zhundian_domain::order::{Event, apply};
+use zhundian_domain::staffing::Assignment;
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
-use crate::booking::book::{self, OrderAnswer, dates_around, line};
-use crate::booking::claim::{self, Commit, Need, Operator, Terms};
+use crate::booking::book::{self, OrderAnswer, dates_around};
+use crate::booking::claim::{self, Operator};
+use crate::booking::moving::{self, Move, ToMove};
 use crate::booking::offer::{Offer, Row};
-use crate::booking::queries::{self, Asked};
-use crate::calendars;
+use crate::booking::queries::{self, Asked, Detail};
+use crate::catalog::Mode;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{Id, Instant, Int};
 use crate::http::limits::{self, Limiter};
 use crate::order::{self, refused};
-use crate::outbox::{self, Message};
-use crate::reminder;
 
 /// Where to move an appointment.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -87,19 +84,6 @@ enum Mover {
     Staff(Staff),
 }
 
-#[derive(Deserialize)]
-struct ToMove {
-    member_id: Option<Id>,
-    store_id: Id,
-    status: Status,
-    version: i64,
-    change_notice_minutes: i64,
-    technician_id: Id,
-    start_at: i64,
-    /// Calendar and id of each, the line's own first in its calendar.
-    claims: Vec<(String, String)>,
-}
-
 async fn reschedule(
     ctx: &Ctx,
     mover: Mover,
@@ -113,7 +97,7 @@ async fn reschedule(
     let mut reads = vec![
         operator.stored(),
         queries::order_to_move(order_id, &wish.line_id),
-        queries::offer(&asked, from, until, false),
+        queries::offer(&asked, from, until, Detail::NamesAndLoads),
     ];
     let by_staff = matches!(mover, Mover::Staff(_));
     if let Mover::Member(member) = &mover {
@@ -121,7 +105,7 @@ async fn reschedule(
     }
     let rows = db.read(reads).await?;
     let known: Option<ToMove> = rows.first(1)?;
-    let found = || known.ok_or_else(|| Problem::from(Code::NotFound));
+    let found = || moving::found(known);
     let (actor, known) = match mover {
         Mover::Member(member) => {
             let id = member.checked(&rows, 3)?.id;
@@ -147,106 +131,61 @@ async fn reschedule(
     let notice_minutes = known.change_notice_minutes;
     let event = match actor {
         order::Actor::Member(_) => {
-            Event::MovedByMember { now: ctx.now, start_at: known.start_at, notice_minutes }
+            let ToMove { start_at, moves, max_moves, .. } = known;
+            Event::MovedByMember { now: ctx.now, start_at, notice_minutes, moves, max_moves }
         }
         _ => Event::MovedByStaff,
     };
     apply(known.status, event).map_err(refused)?;
     let offer = rows.one::<Row>(2)?.into_offer()?;
     offer.require_open()?;
-    let Some(technician) = offer.technicians.first() else {
+    let by_store = known.mode == Mode::Assigned.as_str();
+    if by_store && !by_staff && wish.technician_id.is_some() {
+        return Err(Problem::from(Code::TechnicianByStore).at("technician_id"));
+    }
+    if offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
-    };
+    }
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
-    let same_technician = *technician.id() == known.technician_id;
+    let same_technician = wish.technician_id.as_ref().is_none_or(|id| *id == known.technician_id);
     if same_technician && start.ms() == known.start_at {
-        let response = text(order::detail_view(ctx, order_id).await?)?;
+        let response = moving::text(order::detail_view(ctx, order_id).await?, &actor)?;
         return claim::commit_nothing(ctx, &operator, StatusCode::OK, response).await;
     }
-
-    let op = operator.op();
-    let needs = needs(&offer, &known, technician.id(), start)?;
-    let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms: claim::HOLD_MS };
-    let taken = match claim::hold_all(ctx, terms, &needs).await? {
-        Ok(taken) => taken,
-        // What it should replace is gone: somebody else has moved or cancelled it.
-        Err(not_held) if not_held.refusal == Refusal::Released => {
-            return Err(Code::OrderChanged.into());
-        }
-        Err(not_held) => {
-            return Err(book::refusal(ctx, &offer, &not_held, (start, date), by_staff));
-        }
-    };
-
-    let spec = taken.own()?.claim.spec.clone();
-    let to = line(&offer, technician.id(), &spec, date);
-    let claims = taken.claims();
-    // The confirm releases the claims that its own replace. A hold of an earlier run of this operation
-    // may replace one that the order has left since.
-    let replaced: Vec<_> = claims.iter().filter_map(|one| one.spec.replaces.clone()).collect();
-    let left = known.claims.iter().filter(|(_, id)| !replaced.contains(id)).cloned().collect();
-    let order = Some(order_id.clone());
-    let confirm = Message::Confirm { claims, order_id: order, paid: false };
-    let mut rows = vec![outbox::Row::new(ctx, confirm)?];
-    rows.extend(outbox::releases(ctx, left)?);
-    let mut view = order::detail_view(ctx, order_id).await?;
-    let resources = taken.resources(&offer);
-    view.moved(&wish.line_id, &to, &technician.1, &resources, offer.store.time_zone);
-    let response = text(view)?;
-    let detail = serde_json::json!({
-        "from": known.start_at, "from_technician_id": known.technician_id,
-        "start_at": to.start_at, "technician_id": to.technician_id,
-    });
-    let mut statements = vec![queries::appointment_stands(
-        &to,
-        wish.line_id.as_str(),
-        offer.service.max_per_day,
-        None,
-    )];
-    statements.extend(queries::move_line(order_id, known.version, &wish.line_id, &to, ctx.now));
-    statements.extend(taken.insert_besides(order_id, wish.line_id.as_str(), to.store_id)?);
-    let event_id = ctx.new_id()?;
-    statements
-        .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));
-    let appointment = reminder::Appointment {
+    let (mut technicians, free) = book::by_rule(&offer, &operator.op(), start, date);
+    technicians.retain(|id| wish.technician_id.is_some() || !known.declined_by.contains(id));
+    let change = Move {
         order_id,
-        start_at: to.start_at,
-        zone: offer.store.time_zone,
-        leads: &offer.reminder_minutes,
+        line_id: &wish.line_id,
+        known: &known,
+        offer: &offer,
+        technicians: (technicians, free),
+        to: (start, date),
+        actor: &actor,
+        event: "moved",
+        assignment: assignment(&known, &offer, wish.technician_id.as_ref(), by_staff),
     };
-    let change = Change::Moved { same_technician };
-    statements.extend(reminder::follow(ctx, change, &appointment, &actor, ctx.now)?);
-    if !same_technician {
-        let (line_id, former) = (&wish.line_id, &known.technician_id);
-        statements.extend(reminder::left(ctx, order_id, line_id, former, known.start_at));
+    match change.make(ctx, &operator).await? {
+        Ok(answer) => Ok(answer),
+        // What it should replace is gone: somebody else has moved or cancelled it.
+        Err(not_held) if not_held.refusal == Refusal::Released => Err(Code::OrderChanged.into()),
+        Err(not_held) => Err(book::refusal(ctx, &offer, &not_held, (start, date), by_staff)),
     }
-    let commit = Commit { statements, rows, status: StatusCode::OK, response };
-    claim::commit(ctx, &operator, taken.into_held(), commit).await
 }
 
-/// What the new time needs, in place of what the line has in the same calendars.
-fn needs(offer: &Offer, known: &ToMove, technician_id: &Id, start: Tick) -> Answer<Vec<Need>> {
-    let shape = offer.shape();
-    let intervals = shape.at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
-    let technician = Need::of(vec![calendars::technician(technician_id)], shape.attended(start));
-    let mut needs = vec![technician];
-    needs.extend(book::pool_needs(offer, start, intervals));
-    for need in &mut needs {
-        // The room that it has now, first: it counts as taken by itself.
-        let own = |calendar: &String| known.claims.iter().any(|(of, _)| of == calendar);
-        if let Some(at) = need.calendars.iter().position(own) {
-            let calendar = need.calendars.remove(at);
-            need.calendars.insert(0, calendar);
-            need.tries += 1;
-        }
-        if let Some(calendar) = need.calendars.first() {
-            let of = known.claims.iter().filter(|(of, _)| of == calendar);
-            need.replaces = Some((calendar.clone(), of.map(|(_, id)| id.clone()).collect()));
-        }
+/// How far it has come to its technician after the move: with whom staff named, it is settled; whom the
+/// member named, or who is found in place of one who declined, accepts it as ever.
+fn assignment(
+    known: &ToMove,
+    offer: &Offer,
+    named: Option<&Id>,
+    by_staff: bool,
+) -> (Assignment, Option<i64>) {
+    let another = named.is_some_and(|id| *id != known.technician_id);
+    match known.assignment {
+        _ if by_staff && named.is_some() => (Assignment::Assigned, None),
+        Assignment::Provisional => (Assignment::Provisional, None),
+        Assignment::Assigned if !another => (Assignment::Assigned, None),
+        _ => moving::to_accept(offer),
     }
-    Ok(needs)
-}
-
-fn text(order: order::view::Order) -> Answer<String> {
-    serde_json::to_string(&OrderAnswer { order }).map_err(Problem::internal)
 }

@@ -11,7 +11,9 @@ use utoipa::openapi::schema::{
 };
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
-use zhundian_domain::cancellation::{BadTiers, MAX_TIERS, MAX_UNTIL_MINUTES, Tier, Tiers};
+use zhundian_domain::cancellation::{
+    BadTiers, MAX_TIERS, MAX_UNTIL_MINUTES, MIN_UNTIL_MINUTES, Tier, Tiers,
+};
 use zhundian_domain::pricing::MAX_PRICE_FEN;
 use zhundian_domain::time::{DAY_MINUTES, TICK_MINUTES};
 use zhundian_domain::working::{MAX_RANGES_PER_DAY, MinuteRange, Week};
@@ -330,13 +332,14 @@ impl ToSchema for LevelPrices {
 }
 
 /// How long before the start a tier may end.
-pub type UntilMinutes = Int<0, MAX_UNTIL_MINUTES>;
+pub type UntilMinutes = Int<MIN_UNTIL_MINUTES, MAX_UNTIL_MINUTES>;
 
 /// One tier of what comes back when an appointment is given up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CancellationTier {
-    /// It holds until so many minutes before the start, that minute included.
+    /// It holds until so many minutes before the start, that minute included. One that is negative goes on
+    /// past the start: it says what comes back to a customer who does not come.
     pub until_minutes_before: UntilMinutes,
     /// What comes back of what was paid.
     pub refund_percent: Int<0, 100>,

@@ -19,9 +19,12 @@ mod resources;
 mod services;
 mod stores;
 mod technicians;
+pub mod ways;
 pub mod windows;
 
-use crate::auth::permission::Permission::{CatalogRead, CatalogWrite, ScheduleWrite};
+use crate::auth::permission::Permission::{
+    CatalogRead, CatalogWrite, ScheduleWrite, VisitWriteOwn,
+};
 use crate::http::Routes;
 use crate::routes;
 
@@ -67,4 +70,5 @@ pub fn routes() -> Routes {
         .staff(ScheduleWrite, routes!(holidays::list))
         .staff(ScheduleWrite, routes!(holidays::put, holidays::remove))
         .staff(CatalogWrite, routes!(photos::upload))
+        .staff(VisitWriteOwn, routes!(photos::upload_for_visit))
 }

@@ -22,7 +22,8 @@ use crate::http::fields::Id;
 use crate::http::respond::Created;
 
 /// The paths, without their first slash, whose bodies may be photos.
-pub const UPLOAD_PATHS: &[&str] = &["api/v1/admin/photos", "api/v1/me/avatar"];
+pub const UPLOAD_PATHS: &[&str] =
+    &["api/v1/admin/photos", "api/v1/staff/photos", "api/v1/me/avatar"];
 /// Bytes in the largest photo.
 pub const MAX_PHOTO_BYTES: usize = 5 * 1024 * 1024;
 /// The R2 binding.
@@ -149,10 +150,29 @@ pub async fn store(ctx: &Ctx, bytes: Vec<u8>) -> Answer<Id> {
     responses((status = 201, description = "Stored", body = Photo)),
 )]
 pub(super) async fn upload(ctx: Ctx, request: Request) -> Answer<Created<Photo>> {
+    stored(&ctx, request).await
+}
+
+/// Store a photo of a visit
+///
+/// As the catalog's; the visit whose finish names it keeps it.
+#[utoipa::path(
+    post, path = "/api/v1/staff/photos", tag = "visits", operation_id = "store_visit_photo",
+    request_body(content(
+        (PhotoBytes = "image/jpeg"), (PhotoBytes = "image/png"), (PhotoBytes = "image/webp"),
+        (PhotoBytes = "application/octet-stream"),
+    )),
+    responses((status = 201, description = "Stored", body = Photo)),
+)]
+pub(super) async fn upload_for_visit(ctx: Ctx, request: Request) -> Answer<Created<Photo>> {
+    stored(&ctx, request).await
+}
+
+async fn stored(ctx: &Ctx, request: Request) -> Answer<Created<Photo>> {
     let bytes = extract::bytes(request).await?;
     let content_type = sniff(&bytes).ok_or(Code::NotAPhoto)?;
     let length = u32::try_from(bytes.len()).map_err(Problem::internal)?;
-    let id = store(&ctx, bytes).await?;
+    let id = store(ctx, bytes).await?;
     Ok(Created(Photo { id, content_type, bytes: length }))
 }
 

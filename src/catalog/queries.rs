@@ -32,10 +32,14 @@ pub fn cancellation(service: &str, store_id: &str) -> String {
 const STORE: &str = "json_object('id', r.id, 'name', r.name, 'address', r.address,
     'latitude', r.latitude, 'longitude', r.longitude, 'phone', r.phone, 'time_zone', r.time_zone,
     'hours', json(r.hours), 'introduction', r.introduction, 'photos', json(r.photos),
-    'cancellation', json(r.cancellation), 'capacity', r.capacity, 'status', r.status,
-    'version', r.version)";
+    'cancellation', json(r.cancellation), 'capacity', r.capacity, 'ways', json(r.ways), 'status', r.status,
+    'version', r.version,
+    'visit', json_object('complete_after_minutes', r.complete_after_minutes,
+        'no_show_after_minutes', r.no_show_after_minutes,
+        'prepay_after_no_shows', r.prepay_after_no_shows))";
 
-const SERVICE: &str = "json_patch(json_object('id', r.id, 'category', r.category, 'name', r.name,
+const SERVICE: &str =
+    "json_set(json_patch(json_object('id', r.id, 'category', r.category, 'name', r.name,
     'description', r.description, 'steps', json(r.steps), 'photos', json(r.photos),
     'duration_minutes', r.duration_minutes, 'buffer_before_minutes', r.buffer_before_minutes,
     'buffer_after_minutes', r.buffer_after_minutes, 'price_fen', r.price_fen,
@@ -51,7 +55,7 @@ const SERVICE: &str = "json_patch(json_object('id', r.id, 'category', r.category
       JOIN store ON store.id = store_id AND store.status <> 'retired' WHERE service_id = r.id)),
     'skills', json((SELECT json_group_array(skill) FROM service_skill WHERE service_id = r.id)),
     'technicians', json((SELECT json_group_array(technician_id) FROM service_technician
-      WHERE service_id = r.id))))";
+      WHERE service_id = r.id)))), '$.max_moves', r.max_moves)";
 
 const TECHNICIAN: &str = "json_object('id', r.id, 'name', r.name, 'photo', r.photo,
     'introduction', r.introduction, 'years_experience', r.years_experience, 'level', r.level,
@@ -385,17 +389,23 @@ pub fn put_store(id: &Id, document: &str, pieces: &str, now: i64) -> Vec<Stateme
     vec![
         sql!(
             "INSERT INTO store (id, name, address, latitude, longitude, phone, time_zone, hours,
-               introduction, photos, cancellation, capacity, status, created_at, updated_at)
+               introduction, photos, cancellation, capacity, ways, status, complete_after_minutes,
+               no_show_after_minutes, prepay_after_no_shows, created_at, updated_at)
              SELECT ?1, ?2 ->> 'name', ?2 ->> 'address', ?2 ->> 'latitude', ?2 ->> 'longitude',
                ?2 ->> 'phone', ?2 ->> 'time_zone', ?2 -> 'hours', ?2 ->> 'introduction',
-               ?2 -> 'photos', ?2 ->> 'cancellation', ?2 ->> 'capacity',
-               ?2 ->> 'status', ?3, ?3
+               ?2 -> 'photos', ?2 ->> 'cancellation', ?2 ->> 'capacity', ?2 -> 'ways', ?2 ->> 'status',
+               ?2 ->> '$.visit.complete_after_minutes', ?2 ->> '$.visit.no_show_after_minutes',
+               ?2 ->> '$.visit.prepay_after_no_shows', ?3, ?3
              WHERE true
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, address = excluded.address,
                latitude = excluded.latitude, longitude = excluded.longitude,
                phone = excluded.phone, hours = excluded.hours,
                introduction = excluded.introduction, photos = excluded.photos,
                cancellation = excluded.cancellation, capacity = excluded.capacity,
+               ways = excluded.ways,
+               complete_after_minutes = excluded.complete_after_minutes,
+               no_show_after_minutes = excluded.no_show_after_minutes,
+               prepay_after_no_shows = excluded.prepay_after_no_shows,
                status = excluded.status, version = store.version + 1,
                updated_at = excluded.updated_at",
             id,
@@ -418,14 +428,16 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
             "INSERT INTO service (id, category, name, description, steps, photos, duration_minutes,
                buffer_before_minutes, buffer_after_minutes, price_fen, level_prices, deposit, places,
                modes, min_notice_minutes, max_days_ahead, max_per_day, change_notice_minutes,
-               cancellation, reminder_minutes, resources, processing_after_minutes, processing_minutes, status,
+               max_moves, cancellation, reminder_minutes, resources, processing_after_minutes, processing_minutes, status,
                created_at, updated_at)
              SELECT ?1, ?2 ->> 'category', ?2 ->> 'name', ?2 ->> 'description', ?2 -> 'steps',
                ?2 -> 'photos', ?2 ->> 'duration_minutes', ?2 ->> 'buffer_before_minutes',
                ?2 ->> 'buffer_after_minutes', ?2 ->> 'price_fen', ?2 -> 'level_prices',
                ?2 -> 'deposit', ?2 -> 'places', ?2 -> 'modes', ?2 ->> 'min_notice_minutes',
                ?2 ->> 'max_days_ahead', ?2 ->> 'max_per_day', ?2 ->> 'change_notice_minutes',
-               ?2 ->> 'cancellation', ?2 -> 'reminder_minutes', ?2 -> 'resources', ?2 ->> '$.processing.after_minutes',
+               ?2 ->> 'max_moves', ?2 ->> 'cancellation', ?2 -> 'reminder_minutes',
+               ?2 -> 'resources',
+               ?2 ->> '$.processing.after_minutes',
                ?2 ->> '$.processing.minutes', 'active', ?3, ?3
              WHERE true
              ON CONFLICT (id) DO UPDATE SET category = excluded.category, name = excluded.name,
@@ -438,6 +450,7 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
                min_notice_minutes = excluded.min_notice_minutes,
                max_days_ahead = excluded.max_days_ahead, max_per_day = excluded.max_per_day,
                change_notice_minutes = excluded.change_notice_minutes,
+               max_moves = excluded.max_moves,
                cancellation = excluded.cancellation,
                reminder_minutes = excluded.reminder_minutes, resources = excluded.resources,
                processing_after_minutes = excluded.processing_after_minutes,
@@ -650,6 +663,7 @@ pub fn delete_unused_photos(before: i64, limit: i64) -> Statement {
            SELECT photo.id FROM photo
            WHERE photo.uploaded_at < ?1
              AND NOT EXISTS (SELECT 1 FROM member WHERE avatar = photo.id)
+             AND NOT EXISTS (SELECT 1 FROM visit_photo WHERE photo_id = photo.id)
              AND photo.id NOT IN (
                SELECT shown.value FROM store, json_each(store.photos) AS shown
                UNION ALL SELECT shown.value FROM service, json_each(service.photos) AS shown

@@ -51,6 +51,19 @@ pub enum Mode {
     Plan,
 }
 
+impl Mode {
+    /// As rows and clients say it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::Direct => "direct",
+            Self::Express => "express",
+            Self::Plan => "plan",
+        }
+    }
+}
+
 /// Whether something can be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -160,6 +173,9 @@ document! {
         /// Least minutes before the start for a member to cancel or move.
         #[serde(default = "Int::of::<120>")]
         change_notice_minutes: NoticeMinutes,
+        /// How often a member may move an appointment; null for no limit.
+        #[serde(default)]
+        max_moves: Option<Int<0, 100>>,
         /// What comes back when a member cancels: the earliest tier first, each later and with less to
         /// come back than the one before; nothing after the last one. The store's when it is null.
         #[serde(default)]
@@ -236,6 +252,7 @@ impl NewService {
             "max_days_ahead": self.max_days_ahead,
             "max_per_day": self.max_per_day,
             "change_notice_minutes": self.change_notice_minutes,
+            "max_moves": self.max_moves,
             "cancellation": cancellation.transpose()?,
             "reminder_minutes": self.reminder_minutes,
             "resources": self.resources,
@@ -288,6 +305,8 @@ pub struct Service {
     pub max_per_day: Option<i64>,
     /// Least minutes before the start for a member to cancel or move.
     pub change_notice_minutes: i64,
+    /// How often a member may move an appointment; null for no limit.
+    pub max_moves: Option<i64>,
     /// What comes back when a member cancels; null when it is the store's.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
@@ -445,6 +464,8 @@ pub struct PublicService {
     pub max_days_ahead: i64,
     /// Least minutes before the start to cancel or move.
     pub change_notice_minutes: i64,
+    /// How often an appointment may be moved; null for no limit.
+    pub max_moves: Option<i64>,
     /// What comes back when it is cancelled: the earliest tier first; nothing after the last one. Null
     /// when it is the store's, and no store was asked for.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
@@ -472,6 +493,7 @@ impl PublicService {
             min_notice_minutes: it.min_notice_minutes,
             max_days_ahead: it.max_days_ahead,
             change_notice_minutes: it.change_notice_minutes,
+            max_moves: it.max_moves,
             // Where neither says anything, everything comes back.
             cancellation: it.cancellation.or_else(|| store.map(|_| Tiers::default())),
             stores: it.stores,

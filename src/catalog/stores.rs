@@ -12,6 +12,8 @@ use super::holidays::Holiday;
 use super::record::{
     self, AtVersion, Cursor, Limit, ListQuery, Record, Refs, Table, after, document,
 };
+use super::services::Mode;
+use super::ways::{ExpressTerms, Ways};
 use super::{near, queries, windows};
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -54,6 +56,29 @@ fn shanghai() -> TimeZone {
     TimeZone(Zone::SHANGHAI)
 }
 
+/// What a store does about visits by itself.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct VisitRules {
+    /// So many minutes after its end an appointment on which nothing is due is completed; 30 when it is
+    /// left out.
+    pub complete_after_minutes: Int<0, 1440>,
+    /// So many minutes after its start one without a check-in is a no-show; null for never.
+    pub no_show_after_minutes: Option<Int<5, 1440>>,
+    /// A member who did not come so often pays online, before the visit; null for never.
+    pub prepay_after_no_shows: Option<Int<1, 100>>,
+}
+
+impl Default for VisitRules {
+    fn default() -> Self {
+        Self {
+            complete_after_minutes: Int::of::<30>(),
+            no_show_after_minutes: None,
+            prepay_after_no_shows: None,
+        }
+    }
+}
+
 document! {
     /// A store.
     NewStore, ChangedStore {
@@ -86,6 +111,12 @@ document! {
         /// Appointments that it has room for at once; null for no limit.
         #[serde(default)]
         capacity: Option<Int<1, 500>>,
+        /// How it takes bookings.
+        #[serde(default)]
+        ways: Ways,
+        /// What it does about visits by itself.
+        #[serde(default)]
+        visit: VisitRules,
         /// Whether it takes bookings.
         #[serde(default)]
         status: OpenOrClosed,
@@ -111,6 +142,8 @@ impl NewStore {
             "introduction": self.introduction,
             "cancellation": cancellation.transpose()?,
             "capacity": self.capacity,
+            "ways": self.ways,
+            "visit": self.visit,
             "status": self.status,
         });
         let pieces = near::bigrams_json(&[self.name.as_str(), self.address.as_str()]);
@@ -147,6 +180,10 @@ pub struct Store {
     pub cancellation: Option<Tiers>,
     /// Appointments that it has room for at once; null for no limit.
     pub capacity: Option<i64>,
+    /// How it takes bookings.
+    pub ways: Ways,
+    /// What it does about visits by itself.
+    pub visit: VisitRules,
     /// Whether it takes bookings.
     pub status: StoreStatus,
     /// Grows with each change.
@@ -318,6 +355,10 @@ pub struct PublicStore {
     /// earliest tier first; nothing after the last one.
     #[schema(value_type = Vec<CancellationTier>)]
     pub cancellation: Tiers,
+    /// Of the modes that a service offers, those that this store does; all of them when it is empty.
+    pub modes: Vec<Mode>,
+    /// What an express order is about; null when it takes none.
+    pub express: Option<ExpressTerms>,
     /// Whether it takes bookings.
     pub status: StoreStatus,
     /// From the point that was asked for.
@@ -342,6 +383,8 @@ impl From<Store> for PublicStore {
             introduction: store.introduction,
             photos: store.photos,
             cancellation: store.cancellation.unwrap_or_default(),
+            express: store.ways.express().cloned(),
+            modes: store.ways.modes.0,
             status: store.status,
             distance_m: None,
             holidays: None,

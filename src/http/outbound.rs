@@ -127,6 +127,23 @@ async fn exchange(
         .iter()
         .filter_map(|name| Some(((*name).to_owned(), response.headers().get(name).ok()??)))
         .collect();
+    let body = if is_within(response.headers(), max_bytes) {
+        response.bytes().await?
+    } else {
+        read(response, max_bytes).await?
+    };
+    Ok(Received { status, headers, body })
+}
+
+/// Whether an answer says that it is no longer than this; one that is packed says it of what was sent.
+fn is_within(headers: &Headers, max_bytes: usize) -> bool {
+    let header = |name| headers.get(name).ok().flatten();
+    let length = header("content-length").and_then(|length| length.parse::<usize>().ok());
+    length.is_some_and(|length| length <= max_bytes) && header("content-encoding").is_none()
+}
+
+/// Reads an answer piece by piece, and stops where it passes the limit.
+async fn read(mut response: worker::Response, max_bytes: usize) -> worker::Result<Vec<u8>> {
     let mut body = Vec::new();
     if let Ok(mut chunks) = response.stream() {
         while let Some(chunk) = chunks.next().await {
@@ -138,7 +155,7 @@ async fn exchange(
             }
         }
     }
-    Ok(Received { status, headers, body })
+    Ok(body)
 }
 
 /// Sends a short message from one of the merchant's templates, its variables by name and in order.

@@ -43,36 +43,65 @@ pub(crate) async fn run(ctx: &Ctx, until: i64) -> Answer<Done> {
         (Provider::WechatPay, config.wechat_pay.is_some()),
         (Provider::Alipay, config.alipay.is_some()),
     ];
-    let (mut compared, mut differences, mut waiting) = (0, 0, 0);
+    let mut found = Found::default();
+    let mut failures = String::new();
     for (provider, _) in providers.into_iter().filter(|(_, used)| *used) {
-        for back in (0..DAYS_BACK).rev() {
-            let Some(date) = ready.checked_sub_days(Days::new(back)) else { continue };
-            if now_ms() > until {
-                break;
-            }
-            let done: Option<bool> =
-                ctx.db()?.first(queries::bill_compared(provider, date)).await?;
-            if done.is_some() {
-                continue;
-            }
-            let bill = match provider {
-                Provider::Alipay => of_alipay(ctx, date).await?,
-                _ => of_wechat_pay(ctx, date).await?,
-            };
-            match bill {
-                Some(rows) => {
-                    compared += 1;
-                    differences += compare(ctx, provider, date, &rows).await?;
-                }
-                None => waiting += 1,
-            }
+        // One provider's failure is not the other's.
+        if let Err(problem) = catch_up(ctx, provider, ready, until, &mut found).await {
+            let cause = problem.cause().unwrap_or_else(|| problem.code().as_str());
+            failures = format!("{failures}; {}: {cause}", provider.as_str());
         }
     }
+    let Found { compared, differences, waiting } = found;
     let keys = refreshed.map_or_else(|_| "no answer about".to_owned(), |count| count.to_string());
     let outcome = format!(
         "{compared} bills compared, {differences} differences, {waiting} not there; {keys} certificates"
     );
-    Ok(Done { outcome, watermark: String::new() })
+    if failures.is_empty() {
+        Ok(Done { outcome, watermark: String::new() })
+    } else {
+        Err(Problem::unavailable(format!("{outcome}{failures}")))
+    }
+}
+
+/// What a run has found.
+#[derive(Default)]
+struct Found {
+    compared: u32,
+    differences: u32,
+    waiting: u32,
+}
+
+/// Compares a provider's bills of the days up to `last` that were not compared yet.
+async fn catch_up(
+    ctx: &Ctx,
+    provider: Provider,
+    last: NaiveDate,
+    until: i64,
+    found: &mut Found,
+) -> Answer<()> {
+    for back in (0..DAYS_BACK).rev() {
+        let Some(date) = last.checked_sub_days(Days::new(back)) else { continue };
+        if now_ms() > until {
+            break;
+        }
+        let done: Option<bool> = ctx.db()?.first(queries::bill_compared(provider, date)).await?;
+        if done.is_some() {
+            continue;
+        }
+        let bill = match provider {
+            Provider::Alipay => of_alipay(ctx, date).await?,
+            _ => of_wechat_pay(ctx, date).await?,
+        };
+        match bill {
+            Some(rows) => {
+                found.compared += 1;
+                found.differences += compare(ctx, provider, date, &rows).await?;
+            }
+            None => found.waiting += 1,
+        }
+    }
+    Ok(())
 }
 
 /// Compares one day's bill with our rows, both ways. Answers how many differences there are.

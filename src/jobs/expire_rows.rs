@@ -1,4 +1,4 @@
-//! Deletes what nobody needs any more: stored answers, sign-in codes, projected days of the past,
+//! Deletes what nobody needs any more: stored answers, sign-in codes, shown QR codes, projected days of the past,
 //! what became of old messages.
 
 use crate::error::Answer;

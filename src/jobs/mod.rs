@@ -3,16 +3,19 @@
 //!
 //! | cron (UTC) | jobs |
 //! |---|---|
-//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`send_reminders`], [`reconcile_payments`] |
+//! | every minute | [`deliver_outbox`], [`expire_unpaid`], [`answer_deadlines`], [`send_reminders`], [`reconcile_payments`], [`mark_no_shows`], [`complete_visits`] |
 //! | every five minutes | [`audit_calendars`] |
 //! | 02:40 and 03:40, 10:40 and 11:40 in Beijing | [`compare_bills`] |
 //! | 19:10, 03:10 in Beijing | [`expire_rows`], [`remove_photos`] |
 
+pub mod answer_deadlines;
 pub mod audit_calendars;
 pub mod compare_bills;
+pub mod complete_visits;
 pub mod deliver_outbox;
 pub mod expire_rows;
 pub mod expire_unpaid;
+pub mod mark_no_shows;
 pub mod queries;
 pub mod reconcile_payments;
 pub mod remove_photos;
@@ -61,8 +64,11 @@ pub async fn run(env: Env, cron: &str) {
         "* * * * *" => {
             record(&ctx, "deliver_outbox", |_| deliver_outbox::run(&ctx, until)).await;
             record(&ctx, "expire_unpaid", |_| expire_unpaid::run(&ctx, until)).await;
+            record(&ctx, "answer_deadlines", |_| answer_deadlines::run(&ctx, until)).await;
             record(&ctx, "send_reminders", |_| send_reminders::run(&ctx, until)).await;
             record(&ctx, "reconcile_payments", |_| reconcile_payments::run(&ctx, until)).await;
+            record(&ctx, "mark_no_shows", |_| mark_no_shows::run(&ctx, until)).await;
+            record(&ctx, "complete_visits", |_| complete_visits::run(&ctx, until)).await;
         }
         "*/5 * * * *" => {
             record(&ctx, "audit_calendars", |watermark| {

@@ -45,7 +45,7 @@ pub fn record(
 
 /// Deletes what nobody needs any more.
 #[must_use]
-pub fn expire(now: i64) -> [Statement; 3] {
+pub fn expire(now: i64) -> [Statement; 4] {
     [
         sql!(
             "DELETE FROM idempotency WHERE (actor, key) IN (SELECT actor, key FROM idempotency
@@ -57,6 +57,12 @@ pub fn expire(now: i64) -> [Statement; 3] {
             "DELETE FROM sign_in_code WHERE (audience, phone) IN (SELECT audience, phone
                 FROM sign_in_code WHERE sent_at < ?1 ORDER BY sent_at LIMIT ?2)",
             now - CODES_MS,
+            EXPIRE_ROWS
+        ),
+        sql!(
+            "DELETE FROM shown_qr WHERE id IN (SELECT id FROM shown_qr WHERE expires_at < ?1
+                ORDER BY expires_at LIMIT ?2)",
+            now,
             EXPIRE_ROWS
         ),
         sql!(

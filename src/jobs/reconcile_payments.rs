@@ -53,7 +53,7 @@ pub(crate) async fn run(ctx: &Ctx, until: i64) -> Answer<Done> {
             break;
         }
         asked += 1;
-        if refund::carry_on(ctx, id).await.is_err() {
+        if refund::carry_on(ctx, id, None, &[]).await.is_err() {
             unanswered += 1;
             ctx.db()?
                 .batch(vec![queries::check_refund_at(id, conclude::next_check(unanswered.into()))])

@@ -131,10 +131,17 @@ pub fn take_phone(id: &Id, phone: &Phone, now: i64) -> Vec<Statement> {
                nickname = iif(member.nickname = '', other.nickname, member.nickname),
                avatar = coalesce(member.avatar, other.avatar),
                gender = coalesce(member.gender, other.gender),
-               birthday = coalesce(member.birthday, other.birthday)
-             FROM (SELECT nickname, avatar, gender, birthday FROM member
+               birthday = coalesce(member.birthday, other.birthday),
+               no_shows = member.no_shows + other.no_shows
+             FROM (SELECT nickname, avatar, gender, birthday, no_shows FROM member
                    WHERE phone = ?2 AND openid IS NULL AND id <> ?1) AS other
              WHERE member.id = ?1",
+            id,
+            phone
+        ),
+        sql!(
+            "UPDATE OR IGNORE member_preference SET member_id = ?1 WHERE member_id =
+               (SELECT id FROM member WHERE phone = ?2 AND openid IS NULL AND id <> ?1)",
             id,
             phone
         ),

@@ -20,6 +20,12 @@ use crate::order::queries;
 pub enum ItemStatus {
     /// Appointments that stand.
     Confirmed,
+    /// Being served.
+    InService,
+    /// Served.
+    Completed,
+    /// The customer did not come.
+    NoShow,
     /// Appointments given up.
     Cancelled,
     /// Blocked time.
@@ -156,6 +162,9 @@ pub(crate) async fn appointments(
         service_id: wanted.service_id.as_ref(),
         status: wanted.status.map(|status| match status {
             ItemStatus::Confirmed => "confirmed",
+            ItemStatus::InService => "in_service",
+            ItemStatus::Completed => "completed",
+            ItemStatus::NoShow => "no_show",
             ItemStatus::Cancelled => "cancelled",
             ItemStatus::Blocked => "blocked",
         }),

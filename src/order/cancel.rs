@@ -90,6 +90,20 @@ async fn read(ctx: &Ctx, id: &Id) -> Answer<ToCancel> {
     ctx.db()?.first(queries::to_cancel(id)).await?.ok_or_else(|| Problem::from(Code::NotFound))
 }
 
+/// Cancels an order that the store cannot keep: what was paid goes back in full, and the customer is told.
+/// It is decided on the order as it was at `version`.
+///
+/// # Errors
+/// `order_changed` when somebody changes it meanwhile; 503.
+pub async fn by_system(ctx: &Ctx, id: &Id, version: i64, reason: &str) -> Answer<()> {
+    let known = read(ctx, id).await?;
+    if known.version != version {
+        return Err(Code::OrderChanged.into());
+    }
+    apply(known.status, Event::CancelledByStaff).map_err(refused)?;
+    give_up(ctx, id, known, &Actor::System, reason, Change::Lost).await.map(drop)
+}
+
 async fn cancel(
     ctx: &Ctx,
     id: &Id,
@@ -99,15 +113,47 @@ async fn cancel(
     reason: Option<Text<0, 200>>,
 ) -> Answer<Json<OrderAnswer>> {
     let mut view = order::detail_view(ctx, id).await?;
+    if matches!(actor, Actor::Member(_)) {
+        view = view.for_member();
+    }
     if known.status == Status::Cancelled {
         return Ok(Json(OrderAnswer { order: view }));
     }
     apply(known.status, event).map_err(refused)?;
+    let reason = reason.unwrap_or_default();
+    let stood = matches!(known.status, Status::Confirmed | Status::InService);
+    let change = Change::Cancelled { stood };
+    match give_up(ctx, id, known, actor, reason.as_str(), change).await {
+        Ok(refund_fen) => {
+            view.cancelled(refund_fen);
+            Ok(Json(OrderAnswer { order: view }))
+        }
+        // Another request may have cancelled it meanwhile; then it is as was wished.
+        Err(problem)
+            if problem.code() == Code::OrderChanged
+                && read(ctx, id).await?.status == Status::Cancelled =>
+        {
+            let view = order::detail_view(ctx, id).await?;
+            let of_member = matches!(actor, Actor::Member(_));
+            Ok(Json(OrderAnswer { order: if of_member { view.for_member() } else { view } }))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// Writes the end of an order, with what must follow; answers what goes back.
+async fn give_up(
+    ctx: &Ctx,
+    id: &Id,
+    known: ToCancel,
+    actor: &Actor,
+    reason: &str,
+    change: Change,
+) -> Answer<i64> {
     let mut rows = outbox::releases(ctx, known.claims)?;
     if let Some(payment_id) = known.pending {
         rows.push(outbox::Row::new(ctx, Message::ClosePayment { payment_id })?);
     }
-    let reason = reason.unwrap_or_default();
     let side = match actor {
         Actor::Member(_) => Side::of_member(known.status),
         _ => Side::Store,
@@ -131,7 +177,7 @@ async fn cancel(
         },
     )?;
     rows.extend(asked);
-    let detail = serde_json::json!({ "reason": reason.as_str(), "refund_fen": refund_fen });
+    let detail = serde_json::json!({ "reason": reason, "refund_fen": refund_fen });
     let mut statements: Vec<_> = queries::cancel(id, known.version, ctx.now).into();
     statements.push(queries::insert_event(
         &ctx.new_id()?,
@@ -142,21 +188,11 @@ async fn cancel(
         &detail,
     ));
     statements.extend(refunds);
-    let stood = matches!(known.status, Status::Confirmed | Status::InService);
-    let change = Change::Cancelled { stood };
     statements.extend(reminder::news(ctx, change, id, known.start_at, actor, ctx.now)?);
     for row in &rows {
         statements.push(row.insert(ctx)?);
     }
-    if let Err(error) = ctx.db()?.batch(statements).await {
-        // Another request may have cancelled it meanwhile; then it is as was wished.
-        let stale = error.is_constraint("order_version");
-        if stale && read(ctx, id).await?.status == Status::Cancelled {
-            return Ok(Json(OrderAnswer { order: order::detail_view(ctx, id).await? }));
-        }
-        return Err(error.into());
-    }
+    ctx.db()?.batch(statements).await?;
     outbox::deliver_soon(ctx, rows).await;
-    view.cancelled(refund_fen);
-    Ok(Json(OrderAnswer { order: view }))
+    Ok(refund_fen)
 }

@@ -27,8 +27,10 @@ pub struct Detail {
 pub struct Event {
     /// When.
     at: At,
-    /// `booked`, `paid`, `confirmed`, `moved`, `settled`, `cancelled`, `closed`, `claim_lost`,
-    /// `paid_in_vain`, `refund_requested`, `refunded`, `refund_abnormal`, `refund_closed`.
+    /// `booked`, `paid`, `confirmed`, `moved`, `settled`, `cancelled`, `closed`, `claim_lost`, `assigned`,
+    /// `accepted`, `declined`, `passed_on`, `silent`, `handed_on`, `offered`, `grabbed`, `proposed`,
+    /// `paid_in_vain`, `checked_in`, `departed`, `arrived`, `started`, `finished`, `completed`,
+    /// `ended_unpaid`, `no_show`, `refund_requested`, `refunded`, `refund_abnormal`, `refund_closed`.
     kind: String,
     /// `member`, `staff` or `system`.
     actor_kind: String,
@@ -39,6 +41,20 @@ pub struct Event {
     /// What exactly: instants in UTC milliseconds, ids, a reason.
     #[schema(value_type = Object)]
     detail: Value,
+}
+
+impl Detail {
+    /// Whom the store asks before it has found somebody is its own affair.
+    fn for_member(mut self) -> Self {
+        if self.order.is_found_by_store() {
+            for event in &mut self.timeline {
+                if let Some(detail) = event.detail.as_object_mut() {
+                    detail.retain(|name, _| !name.ends_with("technician_id"));
+                }
+            }
+        }
+        Self { order: self.order.for_member(), timeline: self.timeline }
+    }
 }
 
 #[derive(Deserialize)]
@@ -64,7 +80,7 @@ pub(crate) async fn detail_as_member(
 ) -> Answer<Json<Detail>> {
     let detail = detail(&ctx, &id).await?;
     if detail.order.member_id() == Some(&member.id) {
-        Ok(Json(detail))
+        Ok(Json(detail.for_member()))
     } else {
         Err(Code::NotFound.into())
     }

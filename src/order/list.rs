@@ -136,7 +136,9 @@ pub(crate) async fn list_as_member(
         limit: limit(filter.limit),
         ..queries::Filter::default()
     };
-    list(&ctx, &filter).await
+    let mut page = list(&ctx, &filter).await?;
+    page.0.items = page.0.items.into_iter().map(view::Order::for_member).collect();
+    Ok(page)
 }
 
 /// Orders of one's stores

@@ -70,9 +70,9 @@ impl Actor {
 #[must_use]
 pub fn refused(refusal: Refusal) -> Problem {
     match refusal {
-        Refusal::WrongStatus(_) | Refusal::TooEarly | Refusal::BalanceDue => {
-            Code::OrderNotChangeable.into()
-        }
+        Refusal::WrongStatus(_) | Refusal::BalanceDue => Code::OrderNotChangeable.into(),
+        Refusal::TooEarly => Code::TooEarly.into(),
+        Refusal::TooOften => Code::TooManyMoves.into(),
         Refusal::TooLate => Code::TooLate.into(),
     }
 }

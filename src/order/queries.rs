@@ -9,28 +9,38 @@ use crate::order::Actor;
 use crate::sql;
 
 /// One order as [`super::view::Row`] reads it; `o` is the order.
-const VIEW: &str =
+pub const VIEW: &str =
     "json_object('id', o.id, 'status', o.status, 'mode', o.mode, 'payment', o.payment,
     'member_id', o.member_id, 'service_id', o.service_id,
     'change_notice_minutes', o.change_notice_minutes, 'start_at', o.start_at, 'version', o.version,
     'created_at', o.created_at,
     'store', (SELECT json_object('id', id, 'name', name, 'time_zone', time_zone)
         FROM store WHERE id = o.store_id),
+    'visit', json_object('checked_in_at', o.checked_in_at, 'ended_at', o.ended_at, 'moves', o.moves,
+        'max_moves', o.max_moves),
     'contact', json_object('name', o.contact_name, 'phone', o.contact_phone, 'note', o.note),
     'money', json_object('total_fen', o.total_fen, 'due_fen', o.due_fen, 'parts', json(o.price_parts),
         'hold_expires_at', o.hold_expires_at, 'cancellation', json(o.cancellation),
         'paid_fen', coalesce((SELECT balance_fen FROM account WHERE id = 'order:' || o.id), 0),
         'refunded_fen', coalesce((SELECT sum(amount_fen) FROM refund
             WHERE order_id = o.id AND status <> 'closed'), 0)),
+    'express', (SELECT json_object('category', category, 'from_at', from_at, 'until_at', until_at,
+        'state', state, 'due_at', due_at, 'proposal', json(proposal))
+        FROM express WHERE order_id = o.id),
     'lines', (SELECT json_group_array(json_object('id', l.id, 'kind', l.kind, 'status', l.status,
         'service_id', l.service_id,
         'service_name', (SELECT name FROM service WHERE id = l.service_id),
         'technician_id', l.technician_id,
         'technician_name', (SELECT name FROM technician WHERE id = l.technician_id),
+        'assignment', l.assignment, 'answer_by', l.answer_by,
         'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen,
         'resources', (SELECT json_group_array(json_object('id', r.id, 'name', r.name))
             FROM line_claim lc JOIN resource r ON lc.calendar = 'room:' || r.id
-            WHERE lc.line_id = l.id AND lc.status = l.status)))
+            WHERE lc.line_id = l.id AND lc.status = l.status),
+        'visit', json_object('departed_at', l.departed_at, 'arrived_at', l.arrived_at,
+            'started_at', l.started_at, 'finished_at', l.finished_at,
+            'photos', (SELECT json_group_array(photo_id) FROM (SELECT photo_id FROM visit_photo
+                WHERE line_id = l.id ORDER BY position)))))
         FROM order_line l WHERE l.order_id = o.id))";
 
 /// One order.
@@ -147,8 +157,11 @@ pub fn to_cancel(id: &Id) -> Statement {
             'version', version, 'change_notice_minutes', change_notice_minutes, 'start_at', start_at,
             'cancellation', json(cancellation),
             'pending', (SELECT id FROM payment WHERE order_id = orders.id AND status = 'pending'),
-            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM claim
-                WHERE order_id = orders.id AND status = 'live')) AS json
+            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
+                SELECT calendar, claim_id FROM claim WHERE order_id = orders.id AND status = 'live'
+                UNION ALL SELECT c.value ->> 'calendar', c.value ->> '$.spec.id'
+                    FROM express e, json_each(e.proposal, '$.claims') c
+                    WHERE e.order_id = orders.id AND e.state = 'proposed'))) AS json
          FROM orders WHERE id = ?1",
         id
     )
@@ -156,7 +169,7 @@ pub fn to_cancel(id: &Id) -> Statement {
 
 /// Cancels an order that is still as it was read (raises `order_version`).
 #[must_use]
-pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 4] {
+pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 5] {
     let [lines, claims] = give_up_lines(id);
     [
         crate::d1::precondition(
@@ -171,6 +184,7 @@ pub fn cancel(id: &Id, version: i64, now: i64) -> [Statement; 4] {
         ),
         lines,
         claims,
+        sql!("UPDATE express SET state = 'ended', due_at = NULL WHERE order_id = ?1", id),
     ]
 }
 

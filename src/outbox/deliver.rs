@@ -1,5 +1,7 @@
 //! Delivering outbox rows.
 
+use std::pin::pin;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use zhundian_domain::calendar::Confirmation;
@@ -8,11 +10,13 @@ use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::reminder::Change;
 use zhundian_durable_objects::calls::{Confirm, ConfirmReply, Release};
 
+use crate::booking;
 use crate::calendars;
 use crate::d1::Statement;
 use crate::error::{Answer, Problem};
-use crate::http::Ctx;
+use crate::express;
 use crate::http::fields::Id;
+use crate::http::{Ctx, timeout};
 use crate::order::{self, Actor};
 use crate::outbox::{self, Claimed, Message, Row, queries};
 use crate::payment::conclude::{self, Ended};
@@ -28,23 +32,79 @@ const MAX_PAUSE_MS: i64 = 3_600_000;
 const LEASE_MS: i64 = 60_000;
 /// Rows leased at once.
 const LEASE_ROWS: u32 = 50;
+/// How long what one delivery writes may wait for the next one.
+const GATHER_MS: u64 = 250;
+
+/// A row that was delivered, with what must be written to D1 for it, its deletion included.
+type Done = (Id, Vec<Statement>);
 
 /// Delivers one row; a failure is noted on it.
-pub async fn deliver(ctx: &Ctx, id: &Id, message: Message, attempts: i64) -> bool {
-    let done = match perform(ctx, message).await {
-        Ok(mut statements) => match ctx.db() {
-            Ok(db) => {
-                statements.push(queries::done(id));
-                db.batch(statements).await.map_err(Problem::from).map(drop)
-            }
-            Err(problem) => Err(problem),
-        },
+async fn deliver(ctx: &Ctx, id: &Id, message: Message, attempts: i64) -> bool {
+    let written = match perform(ctx, id, message).await {
+        Ok(Some(statements)) => write(ctx, statements).await,
+        Ok(None) => Ok(()),
         Err(problem) => Err(problem),
     };
-    let Err(problem) = done else { return true };
+    let Err(problem) = written else { return true };
+    note_problem(ctx, id, attempts, &problem).await;
+    false
+}
+
+/// Delivers the new rows of one request in order. What several of them write goes in one batch, if they
+/// are done within [`GATHER_MS`] of each other.
+pub async fn together(ctx: &Ctx, rows: Vec<Row>) {
+    let mut done: Vec<Done> = Vec::new();
+    for Row { id, message } in rows {
+        match perform_beside(ctx, &id, message, &mut done).await {
+            Ok(Some(statements)) => done.push((id, statements)),
+            Ok(None) => {}
+            Err(problem) => note_problem(ctx, &id, 0, &problem).await,
+        }
+    }
+    write_all(ctx, done).await;
+}
+
+/// Performs one more row; what is `done` does not wait for it longer than [`GATHER_MS`].
+async fn perform_beside(
+    ctx: &Ctx,
+    id: &Id,
+    message: Message,
+    done: &mut Vec<Done>,
+) -> Answer<Option<Vec<Statement>>> {
+    let mut delivery = pin!(perform(ctx, id, message));
+    if !done.is_empty() {
+        if let Some(outcome) = timeout(GATHER_MS, delivery.as_mut()).await {
+            return outcome;
+        }
+        write_all(ctx, std::mem::take(done)).await;
+    }
+    delivery.await
+}
+
+/// Writes what delivered rows say. What stops one of them must not stop another: then each is written by
+/// itself.
+async fn write_all(ctx: &Ctx, done: Vec<Done>) {
+    if done.len() > 1 {
+        let all = done.iter().flat_map(|(_, statements)| statements.iter().cloned()).collect();
+        if write(ctx, all).await.is_ok() {
+            return;
+        }
+    }
+    for (id, statements) in done {
+        if let Err(problem) = write(ctx, statements).await {
+            note_problem(ctx, &id, 0, &problem).await;
+        }
+    }
+}
+
+async fn write(ctx: &Ctx, statements: Vec<Statement>) -> Answer<()> {
+    ctx.db()?.batch(statements).await?;
+    Ok(())
+}
+
+async fn note_problem(ctx: &Ctx, id: &Id, attempts: i64, problem: &Problem) {
     let cause = problem.cause().unwrap_or_else(|| problem.code().as_str());
     note_failure(ctx, id, attempts, cause).await;
-    false
 }
 
 /// Notes on a row that it could not be delivered, and when to try again.
@@ -71,35 +131,38 @@ async fn note_failure(ctx: &Ctx, id: &Id, attempts: i64, cause: &str) {
     }
 }
 
-/// Does what a message says; answers what must be written with the row's deletion.
-async fn perform(ctx: &Ctx, message: Message) -> Answer<Vec<Statement>> {
-    match message {
+/// Does what a row's message says; answers what must be written then, the row's deletion included, or
+/// `None` when that was written.
+async fn perform(ctx: &Ctx, id: &Id, message: Message) -> Answer<Option<Vec<Statement>>> {
+    let mut statements = match message {
         Message::Confirm { claims, order_id, paid } => {
-            confirm(ctx, claims, order_id.as_ref().map(|id| (id, paid))).await
+            confirm(ctx, claims, order_id.as_ref().map(|id| (id, paid))).await?
         }
         Message::Release { calendar, claim_id } => {
             let reply = ctx.calendars().call(&calendar, &Release { claim_id }).await?;
-            write_days(&calendar, &reply.days)
+            write_days(&calendar, &reply.days)?
         }
         Message::SyncCalendar { calendar } => {
             crate::catalog::windows::sync(ctx, &calendar).await?;
-            Ok(Vec::new())
+            Vec::new()
         }
-        Message::Refund { refund_id } => {
-            refund::carry_on(ctx, refund_id.as_str()).await?;
-            Ok(Vec::new())
+        Message::Refund { refund_id, known } => {
+            refund::carry_on(ctx, refund_id.as_str(), known, &[queries::done(id)]).await?;
+            return Ok(None);
         }
         Message::ClosePayment { payment_id } => {
             match conclude::conclude(ctx, payment_id.as_str()).await? {
-                Ended::Pending => Err(Problem::unavailable("the payment is still open")),
-                Ended::Paid | Ended::Closed => Ok(Vec::new()),
+                Ended::Pending => return Err(Problem::unavailable("the payment is still open")),
+                Ended::Paid | Ended::Closed => Vec::new(),
             }
         }
-        Message::UploadShipping { payment_id } => {
-            shipping::upload(ctx, payment_id.as_str()).await?;
-            Ok(Vec::new())
+        Message::UploadShipping { payment_id, known } => {
+            shipping::upload(ctx, payment_id.as_str(), known).await?;
+            Vec::new()
         }
-    }
+    };
+    statements.push(queries::done(id));
+    Ok(Some(statements))
 }
 
 fn write_days(
@@ -147,6 +210,9 @@ pub async fn confirm(
         let (change, actor) = (Change::Paid, &Actor::System);
         statements.extend(reminder::news(ctx, change, order_id, start_at, actor, ctx.now)?);
         statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
+        // Whoever is to answer has their time from now on.
+        statements.push(booking::queries::start_waiting(order_id, ctx.now));
+        statements.push(express::queries::start_waiting(order_id, ctx.now));
     }
     Ok(statements)
 }

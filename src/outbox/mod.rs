@@ -18,6 +18,7 @@ use crate::d1::Statement;
 use crate::error::{Answer, Problem};
 use crate::http::Ctx;
 use crate::http::fields::Id;
+use crate::payment::{refund, shipping};
 
 /// How long cron leaves a new row to the request that wrote it.
 const FIRST_DUE_MS: i64 = 20_000;
@@ -52,6 +53,9 @@ pub enum Message {
     Refund {
         /// Which.
         refund_id: Id,
+        /// As it was decided, known to whoever did; read by cron.
+        #[serde(skip)]
+        known: Option<refund::Row>,
     },
     /// Have the provider close a payment whose order was given up.
     ClosePayment {
@@ -62,6 +66,9 @@ pub enum Message {
     UploadShipping {
         /// The payment.
         payment_id: Id,
+        /// What the report says, known to whoever recorded the payment; read by cron.
+        #[serde(skip)]
+        known: Option<shipping::Report>,
     },
 }
 
@@ -75,6 +82,23 @@ pub struct Claimed {
     /// Projected days that the commit has written.
     #[serde(default)]
     pub written: Vec<WrittenDay>,
+}
+
+impl Claimed {
+    /// As `line_claim` keeps it: claim, calendar, start, end, block's start and end, quantity.
+    #[must_use]
+    pub fn row(&self) -> (&str, &str, i64, i64, i64, i64, u16) {
+        let ClaimSpec { service, block, quantity, .. } = &self.spec;
+        (
+            &self.spec.id,
+            &self.calendar,
+            service.start.ms(),
+            service.end.ms(),
+            block.start.ms(),
+            block.end.ms(),
+            *quantity,
+        )
+    }
 }
 
 /// The rows that give claims back, each with its calendar.
@@ -142,9 +166,5 @@ impl Row {
 /// Delivers rows right after the response; what fails, cron tries again.
 pub fn deliver_soon(ctx: &Ctx, rows: Vec<Row>) -> impl Future<Output = ()> + Send + use<> {
     let work = ctx.clone();
-    ctx.after_response(async move {
-        for row in rows {
-            deliver::deliver(&work, &row.id, row.message, 0).await;
-        }
-    })
+    ctx.after_response(async move { deliver::together(&work, rows).await })
 }

@@ -41,9 +41,11 @@ pub fn known(payment_id: &str) -> Statement {
     )
 }
 
-const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'provider', p.provider, 'status', p.status, 'amount_fen', p.amount_fen,
-    'transaction_id', p.transaction_id, 'expires_at', p.expires_at, 'checks', p.checks,
-    'order_status', o.status, 'order_version', o.version, 'member_id', o.member_id,
+/// A function of SQLite takes 32 arguments on D1.
+const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'provider', p.provider,
+    'status', p.status, 'amount_fen', p.amount_fen, 'transaction_id', p.transaction_id,
+    'payer_and_description', json_array(p.payer, p.description), 'expires_at', p.expires_at,
+    'checks', p.checks, 'order_status', o.status, 'order_version', o.version,
     'hold_expires_at', o.hold_expires_at, 'start_at', o.start_at,
     'paid_by_another', json(CASE WHEN EXISTS (SELECT 1 FROM payment other
         WHERE other.order_id = p.order_id AND other.id <> p.id AND other.status = 'paid')
@@ -148,7 +150,8 @@ pub fn to_pay(order_id: &Id) -> Statement {
             'due_fen', o.due_fen, 'hold_expires_at', o.hold_expires_at,
             'openid', (SELECT openid FROM member WHERE id = o.member_id),
             'store_name', (SELECT name FROM store WHERE id = o.store_id),
-            'service_name', (SELECT name FROM service WHERE id = o.service_id),
+            'service_name', coalesce((SELECT name FROM service WHERE id = o.service_id),
+                (SELECT category FROM express WHERE order_id = o.id)),
             'time_zone', (SELECT time_zone FROM store WHERE id = o.store_id),
             'pending', json((SELECT json_object('id', id, 'channel', channel, 'provider', provider,
                 'amount_fen', amount_fen, 'description', description, 'payer', payer,
@@ -280,13 +283,13 @@ pub fn unconfirmed(before: i64, limit: u32) -> Statement {
 
 // Refunds -----------------------------------------------------------------------------------------
 
-/// What of an order's payments can be refunded: each with what it paid less its refunds, the latest
-/// first. What was paid for nothing is among it for staff alone: the order's own rules know nothing of it.
+/// What of an order's payments can be refunded: each with what it paid less its refunds, and what it
+/// paid, the latest first. What was paid for nothing is among it for staff alone: the order's own rules know nothing of it.
 #[must_use]
 pub fn refundable(order_id: &Id, with_surplus: bool) -> Statement {
     sql!(
-        "SELECT json_group_array(json_array(id, provider, left_fen)) AS json FROM (
-            SELECT p.id, p.provider, p.amount_fen - coalesce((SELECT sum(r.amount_fen) FROM refund r
+        "SELECT json_group_array(json_array(id, provider, left_fen, amount_fen)) AS json FROM (
+            SELECT p.id, p.provider, p.amount_fen, p.amount_fen - coalesce((SELECT sum(r.amount_fen) FROM refund r
                 WHERE r.payment_id = p.id AND r.status <> 'closed'), 0) AS left_fen
             FROM payment p WHERE p.order_id = ?1 AND p.status = 'paid' AND (?2 = 1 OR p.surplus = 0)
             ORDER BY p.created_at DESC, p.id DESC)",

@@ -20,6 +20,8 @@ use crate::http::fields::Id;
 use crate::order::{self, Actor};
 use crate::outbox::{self, Claimed, Message};
 use crate::payment::channel::Provider;
+use crate::payment::refund::Source;
+use crate::payment::shipping::Report;
 use crate::payment::{queries, refund};
 use crate::reminder;
 
@@ -39,6 +41,7 @@ pub struct Row {
     pub status: PaymentStatus,
     amount_fen: i64,
     transaction_id: Option<String>,
+    payer_and_description: (Option<String>, String),
     /// The provider's deadline.
     pub expires_at: i64,
     /// How often the provider was asked.
@@ -162,7 +165,7 @@ async fn decide(ctx: &Ctx, row: &Row, said: &Transaction) -> Answer<Option<Batch
     let detail = serde_json::json!({ "payment_id": row.id, "amount_fen": row.amount_fen });
     let (kind, detail) = match decision {
         Paid::AlreadyRecorded | Paid::Mismatch => return Ok(None),
-        Paid::Record { next, new_claim, .. } => {
+        Paid::Record { next, new_claim } => {
             let claims = claims(ctx, &row.claims, new_claim)?;
             if new_claim {
                 let renamed: BTreeMap<&str, &str> = row
@@ -185,12 +188,16 @@ async fn decide(ctx: &Ctx, row: &Row, said: &Transaction) -> Answer<Option<Batch
         }
         Paid::RefundInFull { why } => {
             statements.push(queries::order_is(&row.order_id, row.order_status.as_str(), now));
-            let whole = Refundable { payment_id: row.id.to_string(), left_fen: row.amount_fen };
+            let whole = Source {
+                left: Refundable { payment_id: row.id.to_string(), left_fen: row.amount_fen },
+                provider: row.provider,
+                total_fen: row.amount_fen,
+            };
             let (wanted, tell) = refund::wanted(
                 ctx,
                 &refund::Wish {
                     order_id: &row.order_id,
-                    payments: &[(whole, row.provider)],
+                    payments: &[whole],
                     amount_fen: row.amount_fen,
                     cause: cause(why),
                     reason: "",
@@ -213,7 +220,13 @@ async fn decide(ctx: &Ctx, row: &Row, said: &Transaction) -> Answer<Option<Batch
     if row.provider == Provider::WechatPay {
         // Without it WeChat holds the money back; it knows the payment a moment after it says so.
         let payment_id = row.id.clone();
-        rows.push(outbox::Row::new(ctx, Message::UploadShipping { payment_id })?);
+        let (asked_payer, description) = &row.payer_and_description;
+        let known = asked_payer.as_deref().or(payer).map(|payer| Report {
+            payer: payer.to_owned(),
+            description: description.clone(),
+            paid_at,
+        });
+        rows.push(outbox::Row::new(ctx, Message::UploadShipping { payment_id, known })?);
     }
     let event_id = ctx.new_id()?;
     statements.push(order::queries::insert_event(

@@ -36,7 +36,7 @@ pub struct Wish<'a> {
     /// The order.
     pub order_id: &'a Id,
     /// What of its payments can be refunded.
-    pub payments: &'a [(Refundable, Provider)],
+    pub payments: &'a [Source],
     /// How much in all.
     pub amount_fen: i64,
     /// Why, in a word.
@@ -47,24 +47,36 @@ pub struct Wish<'a> {
     pub staff_id: Option<&'a Id>,
 }
 
+/// A payment that money can go back to.
+pub struct Source {
+    /// Its id, and what it has left.
+    pub left: Refundable,
+    /// Who moves the money.
+    pub provider: Provider,
+    /// What was paid, in fen.
+    pub total_fen: i64,
+}
+
 /// What an order's payments still have.
 #[derive(Debug, Default, Deserialize)]
-pub struct Refundables(Vec<(String, Provider, i64)>);
+pub struct Refundables(Vec<(String, Provider, i64, i64)>);
 
 impl Refundables {
     /// What was paid and not promised back.
     #[must_use]
     pub fn paid_fen(&self) -> i64 {
-        self.0.iter().map(|(_, _, left_fen)| left_fen).sum()
+        self.0.iter().map(|(_, _, left_fen, _)| left_fen).sum()
     }
 
     /// The payments, the latest first.
     #[must_use]
-    pub fn payments(&self) -> Vec<(Refundable, Provider)> {
+    pub fn payments(&self) -> Vec<Source> {
         self.0
             .iter()
-            .map(|(payment_id, provider, left_fen)| {
-                (Refundable { payment_id: payment_id.clone(), left_fen: *left_fen }, *provider)
+            .map(|(payment_id, provider, left_fen, total_fen)| Source {
+                left: Refundable { payment_id: payment_id.clone(), left_fen: *left_fen },
+                provider: *provider,
+                total_fen: *total_fen,
             })
             .collect()
     }
@@ -77,15 +89,16 @@ impl Refundables {
 /// # Errors
 /// None in practice.
 pub fn wanted(ctx: &Ctx, wish: &Wish) -> Answer<(Vec<Statement>, Vec<outbox::Row>)> {
-    let refundable: Vec<Refundable> = wish.payments.iter().map(|(one, _)| one.clone()).collect();
+    let refundable: Vec<Refundable> = wish.payments.iter().map(|one| one.left.clone()).collect();
     let (mut statements, mut rows) = (Vec::new(), Vec::new());
     let now = now_ms();
     for (payment_id, amount_fen) in spread(wish.amount_fen, &refundable) {
-        let provider = wish
+        let (provider, total_fen) = wish
             .payments
             .iter()
-            .find(|(one, _)| one.payment_id == payment_id)
-            .map_or(Provider::WechatPay, |(_, provider)| *provider);
+            .find(|one| one.left.payment_id == payment_id)
+            .map(|one| (one.provider, one.total_fen))
+            .ok_or_else(|| Problem::internal("a refund of no payment"))?;
         let id = ctx.new_id()?;
         let done = provider.is_counter();
         let order_id = wish.order_id.as_str();
@@ -108,15 +121,26 @@ pub fn wanted(ctx: &Ctx, wish: &Wish) -> Answer<(Vec<Statement>, Vec<outbox::Row
             let paid = ledger::refund_paid(id.as_str(), provider.as_str(), amount_fen);
             statements.push(queries::post(&paid, now));
         } else {
-            rows.push(outbox::Row::new(ctx, Message::Refund { refund_id: id })?);
+            let known = Some(Row {
+                id: id.clone(),
+                payment_id: payment_id.to_owned(),
+                order_id: wish.order_id.clone(),
+                amount_fen,
+                status: RefundStatus::Requested,
+                reason: wish.reason.to_owned(),
+                checks: 0,
+                provider,
+                total_fen,
+            });
+            rows.push(outbox::Row::new(ctx, Message::Refund { refund_id: id, known })?);
         }
     }
     Ok((statements, rows))
 }
 
 /// A refund as it is carried on.
-#[derive(Debug, Deserialize)]
-struct Row {
+#[derive(Clone, Debug, Deserialize)]
+pub struct Row {
     id: Id,
     payment_id: String,
     order_id: Id,
@@ -128,16 +152,27 @@ struct Row {
     total_fen: i64,
 }
 
-/// Asks the provider for a refund, or how it stands, and writes what it says.
+/// Asks the provider for a refund, or how it stands, and writes what it says, with the statements
+/// `also`. What is not `known` of it is read.
 ///
 /// # Errors
 /// 503 when the provider does not say: ask again, with the same number.
-pub async fn carry_on(ctx: &Ctx, refund_id: &str) -> Answer<()> {
-    let row: Option<Row> = ctx.db()?.first(queries::refund(refund_id)).await?;
-    let Some(row) = row.filter(|row| !row.status.is_final()) else { return Ok(()) };
-    if row.provider.is_counter() {
+pub async fn carry_on(
+    ctx: &Ctx,
+    refund_id: &str,
+    known: Option<Row>,
+    also: &[Statement],
+) -> Answer<()> {
+    let row = match known {
+        Some(row) => Some(row),
+        None => ctx.db()?.first(queries::refund(refund_id)).await?,
+    };
+    let Some(row) = row.filter(|row| !row.status.is_final() && !row.provider.is_counter()) else {
+        if !also.is_empty() {
+            ctx.db()?.batch(also.to_vec()).await?;
+        }
         return Ok(());
-    }
+    };
     let how = if row.status == RefundStatus::Requested { Refunding::Ask } else { Refunding::Query };
     let notify_url = format!("{}{WECHAT_PAY_NOTICES}", ctx.config().public_url);
     let order = row.order(&notify_url);
@@ -165,7 +200,7 @@ pub async fn carry_on(ctx: &Ctx, refund_id: &str) -> Answer<()> {
         }
         RefundOutcome::Unknown(doubt) => return Err(Problem::unavailable(doubt)),
     };
-    write(ctx, row, event, provider_refund_id.as_deref()).await
+    write(ctx, row, event, provider_refund_id.as_deref(), also).await
 }
 
 /// Writes what a provider says of a refund, from wherever it comes.
@@ -183,7 +218,7 @@ pub async fn said(
         note(ctx, &row, "refund_mismatch", "other numbers or amounts").await?;
         return Ok(false);
     }
-    write(ctx, row, event, said.refund_id.as_deref()).await?;
+    write(ctx, row, event, said.refund_id.as_deref(), &[]).await?;
     Ok(true)
 }
 
@@ -194,9 +229,10 @@ async fn write(
     mut row: Row,
     event: RefundEvent,
     provider_refund_id: Option<&str>,
+    also: &[Statement],
 ) -> Answer<()> {
     for _ in 0..TRIES {
-        if write_once(ctx, &row, event, provider_refund_id).await? {
+        if write_once(ctx, &row, event, provider_refund_id, also).await? {
             return Ok(());
         }
         row = ctx.db()?.read(vec![queries::refund(row.id.as_str())]).await?.one(0)?;
@@ -210,20 +246,24 @@ async fn write_once(
     row: &Row,
     event: RefundEvent,
     provider_refund_id: Option<&str>,
+    also: &[Statement],
 ) -> Answer<bool> {
     let id = row.id.as_str();
+    let mut statements = also.to_vec();
     let Ok(next) = row.status.apply(event) else {
-        note(ctx, row, "refund_contradiction", &format!("{event:?}")).await?;
+        statements.push(row.difference(ctx, "refund_contradiction", &format!("{event:?}"))?);
+        ctx.db()?.batch(statements).await?;
         return Ok(true);
     };
     let now = now_ms();
     let pause = (FIRST_CHECK_MS << row.checks.clamp(0, 10)).min(MAX_CHECK_MS);
     if next == row.status {
-        ctx.db()?.batch(vec![queries::check_refund_at(id, now + pause)]).await?;
+        statements.push(queries::check_refund_at(id, now + pause));
+        ctx.db()?.batch(statements).await?;
         return Ok(true);
     }
-    let mut statements: Vec<Statement> =
-        queries::refund_is(id, (row.status, next), provider_refund_id, now + pause, now).into();
+    let states = (row.status, next);
+    statements.extend(queries::refund_is(id, states, provider_refund_id, now + pause, now));
     let detail = serde_json::json!({ "refund_id": id, "amount_fen": row.amount_fen });
     let mut happened = None;
     match next {

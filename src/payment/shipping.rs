@@ -9,27 +9,36 @@ use crate::http::{Ctx, outbound};
 use crate::member;
 use crate::payment::{provider, queries};
 
-#[derive(Deserialize)]
-struct Row {
-    payer: String,
-    description: String,
-    paid_at: i64,
+/// What a report says of a payment.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Report {
+    /// Whose openid.
+    pub payer: String,
+    /// What was paid for.
+    pub description: String,
+    /// When, UTC milliseconds.
+    pub paid_at: i64,
 }
 
-/// Reports a payment; one without a payer (a QR code paid by somebody unknown) cannot be.
+/// Reports a payment; one without a payer (a QR code paid by somebody unknown) cannot be. What is not
+/// `known` of it is read.
 ///
 /// # Errors
 /// 503 when WeChat does not take it now.
-pub async fn upload(ctx: &Ctx, payment_id: &str) -> Answer<()> {
-    let row: Option<Row> = ctx.db()?.first(queries::shipping(payment_id)).await?;
-    let (Some(row), Some(merchant)) = (row, &ctx.config().wechat_pay) else { return Ok(()) };
+pub async fn upload(ctx: &Ctx, payment_id: &str, known: Option<Report>) -> Answer<()> {
+    let Some(merchant) = &ctx.config().wechat_pay else { return Ok(()) };
+    let report = match known {
+        Some(report) => Some(report),
+        None => ctx.db()?.first(queries::shipping(payment_id)).await?,
+    };
+    let Some(report) = report else { return Ok(()) };
     let shipping = Shipping {
         mchid: &merchant.mchid,
         out_trade_no: payment_id,
-        openid: &row.payer,
-        item: &row.description,
+        openid: &report.payer,
+        item: &report.description,
         delivery: Delivery::InPerson,
-        at_unix_seconds: row.paid_at.div_euclid(1000).max(provider::seconds() - 60),
+        at_unix_seconds: report.paid_at.div_euclid(1000).max(provider::seconds() - 60),
     };
     let token = member::wechat::access_token(ctx, None).await?;
     let outcome = match tell(ctx, &token, &shipping).await? {

@@ -25,6 +25,16 @@ pub enum PaymentFilter {
     Closed,
 }
 
+impl From<PaymentFilter> for &'static str {
+    fn from(status: PaymentFilter) -> Self {
+        match status {
+            PaymentFilter::Pending => "pending",
+            PaymentFilter::Paid => "paid",
+            PaymentFilter::Closed => "closed",
+        }
+    }
+}
+
 /// A refund's state to filter by.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -41,38 +51,50 @@ pub enum RefundFilter {
     Closed,
 }
 
-/// Which payments.
+impl From<RefundFilter> for &'static str {
+    fn from(status: RefundFilter) -> Self {
+        match status {
+            RefundFilter::Requested => "requested",
+            RefundFilter::Processing => "processing",
+            RefundFilter::Succeeded => "succeeded",
+            RefundFilter::Abnormal => "abnormal",
+            RefundFilter::Closed => "closed",
+        }
+    }
+}
+
+/// Which payments or refunds.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct WantedPayments {
+pub struct Wanted<S: ToSchema> {
     #[param(inline)]
     store_id: Option<Id>,
     #[param(inline)]
     order_id: Option<Id>,
     #[param(inline)]
-    status: Option<PaymentFilter>,
+    status: Option<S>,
     #[param(inline)]
     limit: Option<Int<1, 100>>,
     #[param(inline)]
     cursor: Option<Text<1, 200>>,
 }
 
-/// Which refunds.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct WantedRefunds {
-    #[param(inline)]
-    store_id: Option<Id>,
-    #[param(inline)]
-    order_id: Option<Id>,
-    #[param(inline)]
-    status: Option<RefundFilter>,
-    #[param(inline)]
-    limit: Option<Int<1, 100>>,
-    #[param(inline)]
-    cursor: Option<Text<1, 200>>,
+impl<S: ToSchema + Copy + Into<&'static str>> Wanted<S> {
+    /// As the list is asked for, if the member of staff may see it.
+    fn filter(&self, staff: &Staff) -> Answer<queries::MoneyFilter<'_>> {
+        if let Some(store) = &self.store_id {
+            staff.require(Permission::PaymentRead, store)?;
+        }
+        Ok(queries::MoneyFilter {
+            store_id: self.store_id.as_ref(),
+            order_id: self.order_id.as_ref(),
+            status: self.status.map(Into::into),
+            scope: staff.scope(Permission::PaymentRead),
+            after: page::decode(self.cursor.as_ref().map(Text::as_str))?,
+            limit: size(self.limit),
+        })
+    }
 }
 
 /// A payment.
@@ -134,7 +156,8 @@ pub struct Refund {
     amount_fen: i64,
     /// `requested`, `processing`, `succeeded`, `abnormal`, `closed`.
     status: String,
-    /// `cancelled`, `claim_lost`, `paid_by_another`, `order_over`, `appointment_begun`, `staff`.
+    /// `cancelled`, `claim_lost`, `paid_by_another`, `order_over`, `appointment_begun`, `no_show`,
+    /// `staff`.
     cause: String,
     /// Why, in words.
     reason: String,
@@ -168,29 +191,14 @@ struct RefundRow {
 /// The latest first; of every store that one may see when none is named.
 #[utoipa::path(
     get, path = "/api/v1/staff/payments", tag = "payments", operation_id = "payments",
-    params(WantedPayments), responses((status = 200, description = "A page", body = Page<Payment>)),
+    params(Wanted<PaymentFilter>), responses((status = 200, description = "A page", body = Page<Payment>)),
 )]
 pub(crate) async fn payments(
     ctx: Ctx,
     staff: Staff,
-    Query(wanted): Query<WantedPayments>,
+    Query(wanted): Query<Wanted<PaymentFilter>>,
 ) -> Answer<Json<Page<Payment>>> {
-    if let Some(store) = &wanted.store_id {
-        staff.require(Permission::PaymentRead, store)?;
-    }
-    let limit = size(wanted.limit);
-    let filter = queries::MoneyFilter {
-        store_id: wanted.store_id.as_ref(),
-        order_id: wanted.order_id.as_ref(),
-        status: wanted.status.map(|status| match status {
-            PaymentFilter::Pending => "pending",
-            PaymentFilter::Paid => "paid",
-            PaymentFilter::Closed => "closed",
-        }),
-        scope: staff.scope(Permission::PaymentRead),
-        after: page::decode(wanted.cursor.as_ref().map(Text::as_str))?,
-        limit,
-    };
+    let filter = wanted.filter(&staff)?;
     let rows: Vec<PaymentRow> = ctx.db()?.read(vec![queries::payments(&filter)]).await?.all(0)?;
     let items = rows.into_iter().map(|row| Payment {
         key: (row.created_at, row.id.clone()),
@@ -206,7 +214,7 @@ pub(crate) async fn payments(
         taken_by: row.taken_by,
         created_at: At::utc(row.created_at),
     });
-    Ok(Json(Page::of(items.collect(), limit, |item: &Payment| item.key.clone())))
+    Ok(Json(Page::of(items.collect(), filter.limit, |item: &Payment| item.key.clone())))
 }
 
 /// A store's refunds
@@ -214,31 +222,14 @@ pub(crate) async fn payments(
 /// The latest first; of every store that one may see when none is named.
 #[utoipa::path(
     get, path = "/api/v1/staff/refunds", tag = "payments", operation_id = "refunds",
-    params(WantedRefunds), responses((status = 200, description = "A page", body = Page<Refund>)),
+    params(Wanted<RefundFilter>), responses((status = 200, description = "A page", body = Page<Refund>)),
 )]
 pub(crate) async fn refunds(
     ctx: Ctx,
     staff: Staff,
-    Query(wanted): Query<WantedRefunds>,
+    Query(wanted): Query<Wanted<RefundFilter>>,
 ) -> Answer<Json<Page<Refund>>> {
-    if let Some(store) = &wanted.store_id {
-        staff.require(Permission::PaymentRead, store)?;
-    }
-    let limit = size(wanted.limit);
-    let filter = queries::MoneyFilter {
-        store_id: wanted.store_id.as_ref(),
-        order_id: wanted.order_id.as_ref(),
-        status: wanted.status.map(|status| match status {
-            RefundFilter::Requested => "requested",
-            RefundFilter::Processing => "processing",
-            RefundFilter::Succeeded => "succeeded",
-            RefundFilter::Abnormal => "abnormal",
-            RefundFilter::Closed => "closed",
-        }),
-        scope: staff.scope(Permission::PaymentRead),
-        after: page::decode(wanted.cursor.as_ref().map(Text::as_str))?,
-        limit,
-    };
+    let filter = wanted.filter(&staff)?;
     let rows: Vec<RefundRow> = ctx.db()?.read(vec![queries::refunds(&filter)]).await?.all(0)?;
     let items = rows.into_iter().map(|row| Refund {
         key: (row.created_at, row.id.clone()),
@@ -254,7 +245,7 @@ pub(crate) async fn refunds(
         created_at: At::utc(row.created_at),
         succeeded_at: row.succeeded_at.map(At::utc),
     });
-    Ok(Json(Page::of(items.collect(), limit, |item: &Refund| item.key.clone())))
+    Ok(Json(Page::of(items.collect(), filter.limit, |item: &Refund| item.key.clone())))
 }
 
 fn size(limit: Option<Int<1, 100>>) -> u32 {

@@ -118,7 +118,7 @@ async fn ask_about_refunds(ctx: &Ctx, payment_id: &str) -> Answer<()> {
     ctx.after_response(async move {
         for id in refunds {
             // The reconciler asks again.
-            let _ = refund::carry_on(&work, &id).await;
+            let _ = refund::carry_on(&work, &id, None, &[]).await;
         }
     })
     .await;

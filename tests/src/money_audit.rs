@@ -27,10 +27,10 @@ pub struct MoneyAudit {
 
 impl MoneyAudit {
     /// Stops the Worker, reads and adds up.
-    pub async fn of(stack: &Stack) -> Self {
+    pub async fn of(stack: &Stack, as_of: i64) -> Self {
         stack.kill_worker();
         let vendors = stack.vendors();
-        let mut reader = Reader::read(stack, now_ms());
+        let mut reader = Reader::read(stack, now_ms(), as_of);
         (reader.theirs, reader.money) = (vendors.payments().await, vendors.money().await);
         reader.look();
         let held = reader.money.iter().map(|one| (name(one.provider), one.paid - one.refunded));
@@ -52,7 +52,10 @@ struct Claim {
 }
 
 struct Reader {
+    /// When it was read.
     now: i64,
+    /// When the jobs began to run for the last time: what was over by then, they have ended.
+    as_of: i64,
     claims: Vec<Claim>,
     orders: Vec<Value>,
     lines: Vec<Value>,
@@ -102,7 +105,7 @@ fn sum<'a>(rows: impl IntoIterator<Item = &'a Value>) -> i64 {
 }
 
 impl Reader {
-    fn read(stack: &Stack, now: i64) -> Self {
+    fn read(stack: &Stack, now: i64, as_of: i64) -> Self {
         let tables = stack.calendars("SELECT * FROM claim").into_iter();
         let claims = tables.filter(|(name, _)| name.starts_with("technician:"));
         let claims = claims.flat_map(|(calendar, rows)| {
@@ -117,6 +120,7 @@ impl Reader {
         });
         Self {
             now,
+            as_of,
             claims: claims.collect(),
             orders: stack.d1("SELECT * FROM orders"),
             lines: stack.d1("SELECT * FROM order_line"),
@@ -193,7 +197,11 @@ impl Reader {
             if state == "confirmed" && !wanted.insert(claim_id) {
                 off.push(format!("I3 claim {claim_id}: two appointments stand on it"));
             }
+            let over = state == "held" && int(order, "hold_expires_at") <= self.now;
             let Some(claim) = claims.get(claim_id) else {
+                if over {
+                    continue;
+                }
                 off.push(format!("I3 order {id}: {status}, and no claim {claim_id}"));
                 continue;
             };
@@ -398,7 +406,7 @@ impl Reader {
             let mut refunds = refunds.get(id).cloned().unwrap_or_default();
             refunds.retain(|row| text(row, "status") != "closed");
             let events = events.get(id).cloned().unwrap_or_default();
-            let story = Story { now: self.now, order, paid, refunds, events };
+            let story = Story { as_of: self.as_of, order, paid, refunds, events };
             match story.fate() {
                 Ok(fate) => *self.fates.entry(fate).or_default() += 1,
                 Err(why) => self.off.push(format!("order {id}: {}, {why}", text(order, "status"))),
@@ -409,7 +417,7 @@ impl Reader {
 
 /// One order with all that was paid for it and given back.
 struct Story<'a> {
-    now: i64,
+    as_of: i64,
     order: &'a Value,
     paid: Vec<&'a Value>,
     refunds: Vec<&'a Value>,
@@ -434,7 +442,7 @@ impl Story<'_> {
         let left = came - self.back(|_| true);
         match status {
             "pending_payment" if came > 0 => Err(format!("{came} was paid")),
-            "pending_payment" if int(self.order, "hold_expires_at") <= self.now => {
+            "pending_payment" if int(self.order, "hold_expires_at") <= self.as_of => {
                 Err("and its hold is over".into())
             }
             "pending_payment" => Ok("waits to be paid"),
@@ -590,6 +598,7 @@ mod tests {
         .expect("a refund");
         Reader {
             now: NOW,
+            as_of: NOW,
             claims: vec![
                 claim("c1", "confirmed", START),
                 claim("c2", "released", START),

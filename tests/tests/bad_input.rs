@@ -103,7 +103,7 @@ impl Scene {
         let order = shop.book(&other, None, &slots[slots.len() - 1].start_at).await.expect(201);
         let berlin = berlin(&owner).await;
         let mut members = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..12 {
             members.push(stack.some_member().await);
         }
         Self {
@@ -423,7 +423,15 @@ fn cases(s: &Scene) -> Vec<Case> {
         s.service("deposit", json!({"kind": "percent", "percent": 101}))
             .wanted(422, "out_of_range", "deposit.percent"),
         s.service("deposit", json!({"kind": "fixed", "fen": 101})).wanted(422, "out_of_range", "deposit.fen"),
-        s.store("cancellation", json!([tier(-1, 50)]))
+        s.store("visit", json!({"no_show_after_minutes": 4}))
+            .wanted(422, "out_of_range", "visit.no_show_after_minutes"),
+        s.store("visit", json!({"complete_after_minutes": 1441}))
+            .wanted(422, "out_of_range", "visit.complete_after_minutes"),
+        s.store("visit", json!({"prepay_after_no_shows": 0}))
+            .wanted(422, "out_of_range", "visit.prepay_after_no_shows"),
+        s.service("max_moves", -1).wanted(422, "out_of_range", "max_moves"),
+        s.service("max_moves", 101).wanted(422, "out_of_range", "max_moves"),
+        s.store("cancellation", json!([tier(-1441, 50)]))
             .wanted(422, "out_of_range", "cancellation[0].until_minutes_before"),
         s.service("cancellation", json!([tier(60, 50), tier(129_601, 20)]))
             .wanted(422, "out_of_range", "cancellation[1].until_minutes_before"),

@@ -7,12 +7,13 @@
 //! the test, so a new route must be added.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
 use zhundian_tests::notices::{self, Notice, Wanted};
 use zhundian_tests::world::{date, some_phone, today};
-use zhundian_tests::{Api, Hours, Reply, Shop, Stack, forge};
+use zhundian_tests::{Api, Hours, Reply, Shop, Stack, eventually, forge, now_ms};
 
 /// What a role may do, as the documentation of `src/auth/permission.rs` has it.
 fn role_has(role: &str, permission: &str) -> bool {
@@ -20,6 +21,9 @@ fn role_has(role: &str, permission: &str) -> bool {
         "booking.read_own",
         "booking.read",
         "booking.write",
+        "booking.write_own",
+        "visit.write_own",
+        "visit.write",
         "calendar.block_own",
         "calendar.block",
         "member.read",
@@ -40,11 +44,16 @@ fn role_has(role: &str, permission: &str) -> bool {
         "manager" => permission != "staff.write",
         // Appointments, orders and members; to book they see the catalog, and they take what is due.
         "cashier" => {
-            ["booking.", "calendar.", "member."].iter().any(|part| permission.starts_with(part))
+            ["booking.", "visit.", "calendar.", "member."]
+                .iter()
+                .any(|part| permission.starts_with(part))
                 || ["catalog.read", "payment.read", "payment.take"].contains(&permission)
         }
         // One's own appointments and time.
-        "technician" => ["booking.read_own", "calendar.block_own"].contains(&permission),
+        "technician" => {
+            ["booking.read_own", "booking.write_own", "visit.write_own", "calendar.block_own"]
+                .contains(&permission)
+        }
         _ => panic!("no role {role}"),
     }
 }
@@ -191,20 +200,46 @@ struct Scene {
     differences: Vec<String>,
     /// Starts of A's first technician that nobody has yet.
     starts: Vec<String>,
+    /// A with a service of five minutes, and its starts of the next hours.
+    short: Shop,
+    near: Vec<String>,
+    /// Orders whose appointment has begun.
+    absent: Vec<String>,
 }
 
 impl Scene {
     async fn new() -> Self {
         let stack = Stack::start().await;
         let owner = stack.owner().await;
-        let (a, b) = (stack.shop(2, Hours::Always).await, stack.shop(1, Hours::Always).await);
+        let modes = json!({"modes": ["direct", "assigned", "express"]});
+        let (a, b) =
+            (stack.shop_with(2, Hours::Always, modes).await, stack.shop(1, Hours::Always).await);
+        let path = format!("/api/v1/admin/stores/{}", a.store);
+        let mut store = owner.get(&path).await.expect(200).body;
+        store.as_object_mut().expect("a store").remove("id");
+        store["ways"] = json!({
+            "accept_within_minutes": 30, "when_declined": "offer_to_all",
+            "express": {"deposit_fen": 0, "propose_within_minutes": 60, "answer_within_minutes": 60},
+        });
+        owner.put(&path, store).await.check(200);
         let (member, other_member) = (stack.some_member().await, stack.some_member().await);
         let mut starts = Vec::new();
-        for first in [2, 4] {
+        for first in [2, 4, 6, 8] {
             let slots = a.slots(&member, Some(&a.technicians[0]), &date(first), 2).await;
             starts.extend(slots.iter().step_by(12).map(|slot| slot.start_at.clone()));
         }
         starts.reverse();
+        let mut short =
+            owner.get(format!("/api/v1/admin/services/{}", a.service)).await.expect(200).body;
+        let fields = short.as_object_mut().expect("an object");
+        fields.retain(|field, _| !["id", "version", "status"].contains(&field.as_str()));
+        (short["name"], short["duration_minutes"]) = ("修剪".into(), 5.into());
+        let service = owner.post("/api/v1/admin/services", short).await.expect(201);
+        let short = Shop { service: service.text("/id").to_owned(), ..a.clone() };
+        // From an hour on, within the half day before the start in which a customer may check in.
+        let slots = short.slots(&member, Some(&a.technicians[0]), &today(), 2).await;
+        let near = slots.iter().skip(12).take(12 * 10).map(|slot| slot.start_at.clone());
+        let near = near.rev().collect();
         let upload = owner.call(Method::POST, "/api/v1/admin/photos").body("image/png", PNG);
         let photo = upload.await.expect(201).text("/id").to_owned();
         let technician_staff = some_phone();
@@ -225,12 +260,19 @@ impl Scene {
             dead: Vec::new(),
             differences: Vec::new(),
             starts,
+            short,
+            near,
+            absent: Vec::new(),
         }
     }
 
     /// Rows that no client makes: what was given up, and what a bill says differently.
     async fn with_troubles() -> Self {
         let mut scene = Self::new().await;
+        for _ in 0..6 {
+            let order = scene.soon().await.0;
+            scene.absent.push(order);
+        }
         let id = |kind: char, number: usize| format!("{kind}{number:031}");
         let (dead, differences): (Vec<_>, Vec<_>) =
             (1..=4).map(|number| (id('a', number), id('b', number))).unzip();
@@ -244,7 +286,12 @@ impl Scene {
                     VALUES ('{difference}', 'bill_missing', 'alipay', '{difference}', '{{}}', '{{}}', 0);"
             )
         });
-        let sql: String = statements.collect();
+        let begun = format!(
+            "UPDATE orders SET start_at = {} WHERE id IN ('{}');",
+            now_ms() - 60_000,
+            scene.absent.join("', '")
+        );
+        let sql: String = statements.chain([begun]).collect();
         (scene.dead, scene.differences) = (dead, differences);
         scene.stack.change_d1(&sql).await;
         scene
@@ -258,6 +305,51 @@ impl Scene {
         booked.text("/order/id").to_owned()
     }
 
+    /// A new order of somebody's that A's first technician is asked to accept: its path and line.
+    async fn asked(&mut self) -> (String, Value) {
+        let order = self.unpaid_order().await;
+        let path = format!("/api/v1/staff/orders/{order}");
+        let line = self.read(&path).await["order"]["lines"][0]["id"].clone();
+        (path, json!({"line_id": line}))
+    }
+
+    /// An appointment that is offered to all who can do it: its path and line.
+    async fn offered(&mut self) -> (String, Value) {
+        let (path, line) = self.asked().await;
+        self.owner.post(format!("{path}/decline"), line.clone()).await.check(200);
+        eventually("it is offered", Duration::from_secs(20), async || {
+            let order = self.read(&path).await;
+            (order["order"]["lines"][0]["assignment"] == "offered").then_some(())
+        })
+        .await;
+        (path, line)
+    }
+
+    fn wish(&mut self) -> (Value, String) {
+        let start = self.start();
+        let from = chrono::DateTime::parse_from_rfc3339(&start).expect("an instant");
+        let until = (from + chrono::Duration::hours(1)).to_rfc3339();
+        let body = json!({"store_id": self.a.store, "category": "推拿", "from": start, "until": until,
+            "payment": "online"});
+        (body, start)
+    }
+
+    /// An express order of the first member's, with the body of a proposal for it.
+    async fn wished(&mut self) -> (String, Value) {
+        let (wish, start) = self.wish();
+        let placed = self.member.post("/api/v1/express-bookings", wish).idempotent().await;
+        let order = placed.expect(201).text("/order/id").to_owned();
+        (order, json!({"service_id": self.a.service, "start_at": start}))
+    }
+
+    /// As [`Scene::wished`], with the proposal made.
+    async fn proposed(&mut self) -> String {
+        let (order, proposal) = self.wished().await;
+        let path = format!("/api/v1/staff/orders/{order}/proposal");
+        self.owner.post(path, proposal).idempotent().await.check(200);
+        order
+    }
+
     fn start(&mut self) -> String {
         self.starts.pop().expect("enough free starts")
     }
@@ -267,6 +359,16 @@ impl Scene {
         let start = self.start();
         let reply = self.a.book(&self.member, Some(&self.a.technicians[0]), &start).await;
         let reply = reply.expect(201);
+        (reply.text("/order/id").to_owned(), reply.text("/order/lines/0/id").to_owned())
+    }
+
+    /// As [`Scene::order`], in the next hours; booked by staff, who have no limit.
+    async fn soon(&mut self) -> (String, String) {
+        let start = self.near.pop().expect("enough free starts");
+        let member = self.member.get("/api/v1/me").await.expect(200).text("/id").to_owned();
+        let body = json!({"store_id": self.short.store, "service_id": self.short.service,
+            "technician_id": self.a.technicians[0], "start_at": start, "member_id": member});
+        let reply = self.owner.post("/api/v1/staff/bookings", body).idempotent().await.expect(201);
         (reply.text("/order/id").to_owned(), reply.text("/order/lines/0/id").to_owned())
     }
 
@@ -382,6 +484,17 @@ impl Scene {
                 ask(Member, path).with(json!({"channel": "wechat_native"}))
             }
 
+            "recommended" => {
+                let what = format!("store_id={store}&service_id={service}&from={}&days=1", date(2));
+                ask(Nobody, format!("/api/v1/availability/recommended?{what}"))
+            }
+            "book_express" => ask(Nobody, "/api/v1/express-bookings").with(self.wish().0),
+            "accept_proposal" | "decline_proposal" => {
+                let what = operation.trim_end_matches("_proposal");
+                let path = format!("/api/v1/orders/{}/proposal/{what}", self.proposed().await);
+                ask(Member, path).with(json!({}))
+            }
+
             // The vendors.
             "wechat_pay_notice" => {
                 let nobodys = json!({"amount": 1});
@@ -396,7 +509,69 @@ impl Scene {
                 Ask { notice, ..ask(Nobody, notices::ALIPAY) }
             }
 
+            // The visit.
+            "check_in" => ask(Member, format!("/api/v1/orders/{}/check-in", self.soon().await.0)),
+            "get_feed" => {
+                let feed = self.owner.post("/api/v1/staff/my/feed", json!({})).await.expect(201);
+                ask(Nobody, feed.text("/path").to_owned())
+            }
+            "staff_check_in_code" | "check_in_by_order" => {
+                ask(OwnInA, format!("/api/v1/staff/orders/{}/check-in", self.soon().await.0))
+            }
+            "check_in_by_qr" => {
+                let path = format!("/api/v1/orders/{}/check-in", self.soon().await.0);
+                let qr = self.member.get(path).await.expect(200).text("/qr").to_owned();
+                ask(OwnInA, "/api/v1/staff/check-ins/qr").with(json!({"qr": qr}))
+            }
+            "check_in_by_code" => {
+                let path = format!("/api/v1/orders/{}/check-in", self.soon().await.0);
+                let code = self.member.get(path).await.expect(200).text("/code").to_owned();
+                let body = json!({"store_id": store, "code": code});
+                ask(OwnInA, "/api/v1/staff/check-ins/code").with(body)
+            }
+            "find_to_check_in" => {
+                ask(OwnInA, format!("/api/v1/staff/check-ins?store_id={store}&phone=0000"))
+            }
+            "depart" | "arrive" => {
+                let line = self.soon().await.1;
+                ask(OwnInA, format!("/api/v1/staff/appointments/{line}/{operation}"))
+                    .with(json!({}))
+            }
+            "start" => {
+                ask(OwnInA, format!("/api/v1/staff/appointments/{}/start", self.soon().await.1))
+            }
+            "finish" => {
+                let path = format!("/api/v1/staff/appointments/{}", self.soon().await.1);
+                self.owner.post(format!("{path}/start"), json!({})).await.check(200);
+                ask(OwnInA, format!("{path}/finish")).with(json!({}))
+            }
+            "no_show" => {
+                let order = self.absent.pop().expect("enough who did not come");
+                ask(StoreA, format!("/api/v1/staff/orders/{order}/no-show"))
+            }
+            "appointment" => {
+                ask(OwnInA, format!("/api/v1/staff/appointments/{}", self.order().await.1))
+            }
+            "appointment_history" => {
+                ask(OwnInA, format!("/api/v1/staff/appointments/{}/history", self.order().await.1))
+            }
+            "put_visit_note" => {
+                let path = format!("/api/v1/staff/appointments/{}/note", self.order().await.1);
+                ask(OwnInA, path).with(json!({"note": "右肩紧"}))
+            }
+            "put_preferences" => {
+                let path = format!("/api/v1/staff/appointments/{}", self.order().await.1);
+                let version = self.read(&path).await["customer"]["preferences_version"].clone();
+                let body = json!({"text": "不要精油", "version": version});
+                ask(OwnInA, format!("{path}/preferences")).with(body)
+            }
+            "store_visit_photo" => Ask { bytes: Some(PNG), ..ask(Nobody, "/api/v1/staff/photos") },
+
             // Staff about themselves.
+            "my_day" => ask(Nobody, format!("/api/v1/staff/my/day?date={}", today())),
+            "read_my_feed" | "make_my_feed" | "revoke_my_feed" => {
+                ask(Nobody, "/api/v1/staff/my/feed")
+            }
             "sign_out_staff" => ask(Nobody, "/api/v1/staff/auth/sign-out"),
             "read_staff_me" => ask(Nobody, "/api/v1/staff/me"),
 
@@ -426,6 +601,38 @@ impl Scene {
                 let (order, line) = self.order().await;
                 let body = json!({"line_id": line, "start_at": self.start()});
                 ask(StoreA, format!("/api/v1/staff/orders/{order}/reschedule")).with(body)
+            }
+            "offers" => ask(OwnInA, format!("/api/v1/staff/offers?store_id={store}")),
+            "accept_order" | "decline_order" => {
+                let (path, line) = self.asked().await;
+                let what = operation.trim_end_matches("_order");
+                ask(OwnInA, format!("{path}/{what}")).with(line)
+            }
+            "pass_order_on" => {
+                let (path, line) = self.asked().await;
+                ask(OwnInA, format!("{path}/pass-on")).with(line)
+            }
+            "grab_order" => {
+                let (path, mut line) = self.offered().await;
+                line["technician_id"] = technician.into();
+                ask(OwnInA, format!("{path}/grab")).with(line)
+            }
+            "candidates" => {
+                let (path, line) = self.asked().await;
+                let line = line["line_id"].as_str().expect("an id");
+                ask(StoreA, format!("{path}/candidates?line_id={line}"))
+            }
+            "assign" => {
+                let (path, mut line) = self.asked().await;
+                line["technician_id"] = technician.into();
+                ask(StoreA, format!("{path}/assign")).with(line)
+            }
+            "propose" => {
+                let (order, proposal) = self.wished().await;
+                ask(StoreA, format!("/api/v1/staff/orders/{order}/proposal")).with(proposal)
+            }
+            "express_orders" => {
+                ask(StoreA, format!("/api/v1/staff/express-orders?store_id={store}"))
             }
             "block_time" => {
                 let (path, body) = self.block(&technician);

@@ -161,6 +161,7 @@ impl Facts {
             ("query.store_id", "stores"),
             ("query.service_id", "services"),
             ("query.technician_id", "technicians"),
+            ("query.line_id", "lines"),
             ("query.from", "dates"),
             ("path.date", "dates"),
             ("path.time_off_id", "times_off"),
@@ -181,6 +182,7 @@ impl Facts {
             ("^/api/v1/(admin/)?services/", "services"),
             ("^/api/v1/(admin/|staff/)?technicians/", "technicians"),
             ("^/api/v1/(staff/)?orders/", "orders"),
+            ("^/api/v1/staff/appointments/", "lines"),
             ("^/api/v1/staff/blocks/", "blocks"),
             // What comes last counts.
             ("^/api/v1/admin/stores/[^/]*/retire", "spare_stores"),

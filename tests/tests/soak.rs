@@ -512,19 +512,22 @@ async fn is_settled(stack: &Stack, vendors: &Vendors) -> bool {
 }
 
 /// Runs the jobs until nothing is on its way, without the pauses that they make between tries. What is
-/// still open at the end of the time, the audit names.
-async fn settle(stack: &Stack, vendors: &Vendors, within: Duration) {
+/// still open at the end of the time, the audit names. Answers when the last of them began.
+async fn settle(stack: &Stack, vendors: &Vendors, within: Duration) -> i64 {
+    let mut began = zhundian_tests::now_ms();
     let until = Instant::now() + within;
     while Instant::now() < until {
         for _ in 0..3 {
+            began = zhundian_tests::now_ms();
             let _ = stack.run_cron("* * * * *").await;
             if is_settled(stack, vendors).await {
                 let _ = stack.run_cron("*/5 * * * *").await;
-                return;
+                return began;
             }
         }
         stack.change_d1(DUE_NOW).await;
     }
+    began
 }
 
 /// Ends the hold of most orders that wait for their money, as time would, while the Worker is down; some
@@ -665,11 +668,11 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
     vendors.stop_chaos().await;
     settle(&stack, &vendors, size.settle).await;
     pay_late(&stack, &vendors, &mut dice, &ended, size.late_kills).await;
-    settle(&stack, &vendors, size.settle).await;
+    let as_of = settle(&stack, &vendors, size.settle).await;
     println!("soak: {took:.0?} under load, settled after {:.0?}", started.elapsed());
     weather.print();
 
-    let mut audit = MoneyAudit::of(&stack).await;
+    let mut audit = MoneyAudit::of(&stack, as_of).await;
     println!("soak: {:?}; the vendors hold {:?}", audit.fates, audit.held);
     for row in stack.d1("SELECT id FROM orders") {
         let id = row["id"].as_str().expect("an id");

@@ -281,7 +281,13 @@ impl Saga {
                     return None;
                 }
                 let start_at = ms(start_of(order.spec.slot));
-                let event = Event::MovedByMember { now, start_at, notice_minutes: 0 };
+                let event = Event::MovedByMember {
+                    now,
+                    start_at,
+                    notice_minutes: 0,
+                    moves: 0,
+                    max_moves: None,
+                };
                 order.status = order::apply(order.status, event).ok()?;
                 (order.spec, order.moved) = (spec, true);
                 s.outbox.insert(Row::Confirm(c, spec));

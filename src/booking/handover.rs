@@ -1,0 +1,149 @@
+//! What follows when a technician does not want an appointment, or does not answer: the next one is asked,
+//! or it is offered to all, as the store says; when nobody is left it is cancelled by the store, what was
+//! paid goes back in full, and the customer is told.
+//!
+//! Each step is one batch that stands on the order's version, so the request that declined and cron may
+//! both try it. The system's operations have keys of their own, made of line and version: a step that was
+//! interrupted finds its own holds when it is tried again.
+
+use zhundian_domain::order::Status;
+use zhundian_domain::staffing::{Assignment, Event, answer_by, apply};
+
+use crate::booking::book;
+use crate::booking::claim::Operator;
+use crate::booking::moving::{self, Found, Move, ToMove};
+use crate::booking::queries;
+use crate::catalog::ways::WhenDeclined;
+use crate::error::{Answer, Problem};
+use crate::http::Ctx;
+use crate::http::fields::Id;
+use crate::order::{self, Actor, cancel};
+
+/// Writes a line's next state, with its event.
+///
+/// # Errors
+/// `order_changed` when it is not as it was read.
+pub async fn write(
+    ctx: &Ctx,
+    (order_id, line_id): (&Id, &Id),
+    known: &ToMove,
+    (next, answer_by): (Assignment, Option<i64>),
+    (kind, actor): (&str, &Actor),
+) -> Answer<()> {
+    let declines = next == Assignment::Declined;
+    let order = (order_id, known.version);
+    let mut statements: Vec<_> =
+        queries::set_assignment(order, line_id, (next, answer_by), declines, ctx.now).into();
+    let detail = serde_json::json!({
+        "line_id": line_id, "technician_id": known.technician_id, "answer_by": answer_by,
+    });
+    let event_id = ctx.new_id()?;
+    statements
+        .push(order::queries::insert_event(&event_id, order_id, ctx.now, kind, actor, &detail));
+    ctx.db()?.batch(statements).await?;
+    Ok(())
+}
+
+/// Hands a declined line on after the response.
+pub async fn soon(ctx: &Ctx, order_id: &Id, line_id: &Id) {
+    let (work, order_id, line_id) = (ctx.clone(), order_id.clone(), line_id.clone());
+    ctx.after_response(async move {
+        if let Err(problem) = go_on(&work, &order_id, &line_id).await {
+            // Cron's, then.
+            worker::console_warn!("{}", serde_json::json!({
+                "event": "handover_put_off", "request_id": work.request_id, "order": order_id.as_str(),
+                "cause": problem.cause().unwrap_or_else(|| problem.code().as_str()),
+            }));
+        }
+    })
+    .await;
+}
+
+/// Does what is due of a line that nobody has answered for: silence counts as declining.
+///
+/// # Errors
+/// 503, and `order_changed` when somebody else has done it.
+pub async fn go_on(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<()> {
+    let Some(mut known) = read(ctx, order_id, line_id).await? else { return Ok(()) };
+    let silent = Event::Silent { now: ctx.now, answer_by: known.answer_by };
+    if let Ok(next) = apply(known.assignment, silent) {
+        let line = (order_id, line_id);
+        write(ctx, line, &known, (next, Some(ctx.now)), ("silent", &Actor::System)).await?;
+        let Some(declined) = read(ctx, order_id, line_id).await? else { return Ok(()) };
+        known = declined;
+    }
+    match known.assignment {
+        Assignment::Declined => next(ctx, order_id, line_id, known).await,
+        Assignment::Offered if known.answer_by.is_some_and(|by| by <= ctx.now) => {
+            cancel::by_system(ctx, order_id, known.version, "no_technician").await
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn read(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<Option<ToMove>> {
+    let known: Option<ToMove> = ctx.db()?.first(queries::order_to_move(order_id, line_id)).await?;
+    Ok(known.filter(|known| known.status == Status::Confirmed))
+}
+
+/// Finds the next technician of a declined line, or offers it to all.
+async fn next(ctx: &Ctx, order_id: &Id, line_id: &Id, known: ToMove) -> Answer<()> {
+    let version = known.version;
+    if known.start_at <= ctx.now {
+        return cancel::by_system(ctx, order_id, version, "no_technician").await;
+    }
+    let found = match moving::offer_of(ctx, line_id, known, None).await {
+        Ok(found) => found,
+        // The service or the store has ended meanwhile.
+        Err(problem) if problem.code().status().is_client_error() => {
+            return cancel::by_system(ctx, order_id, version, "no_technician").await;
+        }
+        Err(problem) => return Err(problem),
+    };
+    let operator = Operator {
+        actor: "system".into(),
+        key: format!("{line_id}-{version}"),
+        request_hash: String::new(),
+    };
+    let Found { known, offer, start, date } = &found;
+    let op = operator.op();
+    let (mut technicians, _) = book::by_rule(offer, &op, *start, *date);
+    technicians.retain(|id| !known.declined_by.contains(id));
+    if offer.store.ways.when_declined == WhenDeclined::OfferToAll && !technicians.is_empty() {
+        let state = apply(known.assignment, Event::OfferedToAll).map_err(not_declined)?;
+        let by = answer_by(ctx.now, moving::wait_minutes(offer), known.start_at);
+        let line = (order_id, line_id);
+        return write(ctx, line, known, (state, Some(by)), ("offered", &Actor::System)).await;
+    }
+    let is_free = |id: &&Id| {
+        offer.technicians.iter().any(|one| one.id() == *id && offer.is_free(one, *start))
+    };
+    technicians.retain(is_free);
+    if technicians.is_empty() {
+        return cancel::by_system(ctx, order_id, version, "no_technician").await;
+    }
+    let (wanted, minutes) = moving::to_accept(offer);
+    let to_accept = wanted == Assignment::Asked;
+    let state = apply(known.assignment, Event::NextAsked { to_accept }).map_err(not_declined)?;
+    let free = technicians.len();
+    let moved = Move {
+        order_id,
+        line_id,
+        known,
+        offer,
+        technicians: (technicians, free),
+        to: (*start, *date),
+        actor: &Actor::System,
+        event: "handed_on",
+        assignment: (state, minutes),
+    };
+    match moved.make(ctx, &operator).await? {
+        Ok(_) => Ok(()),
+        // Taken a moment ago; the projection says so by the next run.
+        Err(_) => Err(Problem::unavailable("who was free is not any more")),
+    }
+}
+
+fn not_declined(refusal: zhundian_domain::staffing::Refusal) -> Problem {
+    Problem::internal(format!("a line that is not declined: {refusal:?}"))
+}
