@@ -7,6 +7,7 @@ import { tellClasses } from './demo-classes.mjs';
 import { tellModes } from './demo-modes.mjs';
 import { tellPlan } from './demo-plan.mjs';
 import { tellTravel } from './demo-travel.mjs';
+import { tellReminders } from './demo-reminders.mjs';
 
 const ZONE = 'Asia/Shanghai';
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -179,6 +180,7 @@ async function tell() {
 
   await tellClasses(told, { store, services: services.items, technician, lin, xu, manager, date: businessDate });
   await tellTravel(told, { store, service, technician, lin, xu, date: businessDate });
+  await tellReminders(told, { where, nobody, manager, everyMinute, booking: booking(slots.at(-1).start_at) });
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 
@@ -216,26 +218,6 @@ async function startSoon(store, service, technician) {
   const path = `/api/v1/availability?store_id=${store.id}&service_id=${service.id}&technician_id=${technician.id}&from=${businessDate(0)}&days=2`;
   const slots = (await call(nobody, 200, 'GET', path)).days.flatMap((day) => day.slots).map((slot) => slot.start_at);
   return slots.find((at) => Date.parse(at) < Date.now() + 12 * 3_600_000);
-  title('13 赵女士同意接收微信提醒,约了一次');
-  const openid = `demo-zhao-${Date.now()}`;
-  const zhao = await signInMember(nobody, openid);
-  note('赵女士用微信登录');
-  const { templates } = await call(zhao, 200, 'GET', '/api/v1/me/subscriptions');
-  const bookedTemplate = templates.find((one) => one.kinds.includes('booked'))?.template_id;
-  check(bookedTemplate, '应有预约成功的订阅消息模板');
-  const agreed = await play(where, '/subscribe', { openid, template_ids: [bookedTemplate] });
-  const results = [{ template_id: bookedTemplate, result: agreed[bookedTemplate] }];
-  await call(zhao, 200, 'POST', '/api/v1/me/subscriptions', { results });
-  note('她在小程序里点了"允许":一次同意,一条消息');
-  const visit = await call(zhao, 201, 'POST', '/api/v1/bookings', booking(slots.at(-1).start_at), { key: newKey() });
-  await everyMinute();
-  const { messages } = await play(where, `/messages?to=${openid}`);
-  check(messages.length === 1, `应有一条微信消息,而不是 ${messages.length} 条`);
-  note(`微信消息:${Object.values(messages[0].params).join('  ')}`);
-  const told = await call(manager, 200, 'GET', `/api/v1/staff/orders/${visit.order.id}/messages`);
-  for (const one of told.items) note(`${when(one.due_at)}  ${one.to === 'customer' ? '顾客' : '技师'}  ${one.kind.padEnd(6)}  ${one.state}${one.channel ? `  ${one.channel}` : ''}`);
-  await call(zhao, 200, 'POST', `/api/v1/orders/${visit.order.id}/cancel`, {}, { key: newKey() });
-  console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 
 /** What runs by itself each minute, run now. */

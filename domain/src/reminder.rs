@@ -11,12 +11,14 @@
 //! | paid | booked | booked |
 //! | moved, same technician | changed, before | changed, before |
 //! | moved, another technician | changed, before | booked, before; cancelled to the former one |
+//! | assigned to another technician, at the same time | before ² | booked, before; cancelled to the former one |
 //! | cancelled | cancelled | cancelled, if it stood |
 //! | lost (its time went to somebody else) | lost | cancelled |
 //! | paid in vain (the money goes back) | lost | |
 //! | no show | no show | |
 //!
 //! 1. Looked at again each minute for as long as the payment is open.
+//! 2. It is there already.
 //!
 //! **Before the visit** there is a message for each lead of the service, such as 24 hours and 1 hour. One
 //! is of no use any more when the next one is due, the last one when the visit starts; so whoever missed
@@ -128,6 +130,8 @@ pub enum Change {
         /// Whether the technician is the one of before.
         same_technician: bool,
     },
+    /// Another technician has it, at the same time, and the customer did not choose the one of before.
+    Reassigned,
     /// It was given up.
     Cancelled {
         /// Whether it stood, and was not waiting for its payment.
@@ -184,6 +188,7 @@ pub fn follow(change: Change, terms: &Terms<'_>, now: i64) -> Vec<Due> {
         Change::Paid => (Some(Kind::Booked), Some(Kind::Booked), false),
         Change::Moved { same_technician: true } => (Some(Kind::Changed), Some(Kind::Changed), true),
         Change::Moved { same_technician: false } => (Some(Kind::Changed), Some(Kind::Booked), true),
+        Change::Reassigned => (None, Some(Kind::Booked), true),
         Change::Cancelled { stood } => {
             (Some(Kind::Cancelled), stood.then_some(Kind::Cancelled), false)
         }

@@ -1,4 +1,11 @@
 //! Messages of an appointment under a clock that a test moves: what is sent, minute by minute.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::cognitive_complexity
+)]
 
 use std::collections::BTreeMap;
 
@@ -320,6 +327,7 @@ fn each_change_has_its_messages() {
     assert_eq!(told(Change::Paid), "c booked 0, t booked 0");
     assert_eq!(told(same), format!("{ahead}, c changed 0, {theirs}, t changed 0"));
     assert_eq!(told(other), format!("{ahead}, c changed 0, {theirs}, t booked 0"));
+    assert_eq!(told(Change::Reassigned), format!("{ahead}, {theirs}, t booked 0"));
     assert_eq!(told(Change::Cancelled { stood: true }), "c cancelled 0, t cancelled 0");
     assert_eq!(told(Change::Cancelled { stood: false }), "c cancelled 0");
     assert_eq!(told(Change::Lost), "c lost 0, t cancelled 0");
@@ -329,6 +337,8 @@ fn each_change_has_its_messages() {
 
 #[test]
 fn a_message_says_what_is_so_or_nothing() {
+    use Decision::{Send, Skip, Wait};
+    use Reason::{Moved, NotSo};
     let now = at(SHANGHAI, "2026-11-27 12:00");
     let start_at = now + HOUR;
     let ask = |kind, to, status, live, moved: i64, own| {
@@ -344,8 +354,6 @@ fn a_message_says_what_is_so_or_nothing() {
         let appointment = Appointment { status, live, start_at: start_at + moved, own };
         decide(&message, Some(&appointment), None, now)
     };
-    use Decision::{Send, Skip, Wait};
-    use Reason::{Moved, NotSo};
     for kind in [Kind::Booked, Kind::Changed, Kind::Before, Kind::Plan] {
         for to in [To::Customer, To::Technician] {
             assert_eq!(ask(kind, to, Status::Confirmed, true, 0, true), Send);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::calendar::Refusal;
 use zhundian_domain::order::{self as rules, Status};
+use zhundian_domain::reminder::Change;
 use zhundian_domain::staffing::{Event, apply};
 
 use crate::auth::caller::Staff;
@@ -19,6 +20,7 @@ use crate::http::extract::{Operation, PathId, Query};
 use crate::http::fields::Id;
 use crate::http::{Ctx, Json};
 use crate::order::{self, Actor, refused};
+use crate::reminder;
 
 /// Of which appointment.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -144,6 +146,12 @@ pub(crate) async fn assign(
         statements.push(order::queries::insert_event(
             &event_id, &order_id, ctx.now, "assigned", &actor, &detail,
         ));
+        // Who had it for the time being hears that it is theirs.
+        if known.assignment != next {
+            let terms = reminder::terms_of(&ctx, &line_id).await?;
+            let (change, start_at) = (Change::Reassigned, known.start_at);
+            statements.extend(terms.follow(&ctx, change, &order_id, start_at, &actor)?);
+        }
         let response = moving::text(view, &actor)?;
         let effect = Commit { statements, rows: Vec::new(), status: StatusCode::OK, response };
         return commit(&ctx, &operator, Vec::new(), effect).await;

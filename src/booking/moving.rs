@@ -17,7 +17,9 @@ use crate::booking::offer::{Offer, Row};
 use crate::booking::queries::{self, Asked, Detail};
 use crate::booking::visit::VisitAddress;
 use crate::calendars;
+use crate::catalog::Mode;
 use crate::catalog::ways::AssignBy;
+use crate::d1::Statement;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::fields::{Id, Instant};
@@ -196,21 +198,36 @@ impl Move<'_> {
         if offer.store.ways.assign_by == AssignBy::FairTurn {
             statements.push(queries::take_turn(technician.id(), ctx.now));
         }
-        let appointment = reminder::Appointment {
-            order_id,
-            start_at: to.start_at,
-            zone,
-            leads: &offer.reminder_minutes,
-        };
-        let same_technician = *technician.id() == known.technician_id;
-        let change = Change::Moved { same_technician };
-        statements.extend(reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?);
-        if !same_technician {
-            let (former, start_at) = (&known.technician_id, known.start_at);
-            statements.extend(reminder::left(ctx, order_id, line_id, former, start_at));
-        }
+        statements.extend(self.told(ctx, technician.id(), spec.service.start.ms())?);
         let commit = Commit { statements, rows, status: StatusCode::OK, response };
         claim::commit(ctx, operator, taken.into_held(), commit).await.map(Ok)
+    }
+
+    /// What customer and technicians are told of it.
+    fn told(&self, ctx: &Ctx, technician_id: &Id, start_at: i64) -> Answer<Vec<Statement>> {
+        let Self { order_id, line_id, known, offer, .. } = *self;
+        let same_technician = *technician_id == known.technician_id;
+        // At the same time another technician is something only to a customer who chose the one of before.
+        let chose = !same_technician && known.mode == Mode::Direct.as_str();
+        let change = if start_at == known.start_at && !chose {
+            Change::Reassigned
+        } else {
+            Change::Moved { same_technician }
+        };
+        let appointment = reminder::Appointment {
+            order_id,
+            start_at,
+            zone: offer.store.time_zone,
+            leads: &offer.reminder_minutes,
+        };
+        let mut told: Vec<_> =
+            reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?.into_iter().collect();
+        let knew = matches!(known.assignment, Assignment::Assigned | Assignment::Asked);
+        if !same_technician && knew {
+            let (former, left_at) = (&known.technician_id, known.start_at);
+            told.extend(reminder::left(ctx, order_id, line_id, former, left_at));
+        }
+        Ok(told)
     }
 
     /// What the new time needs, in place of what the line has in the same calendars.

@@ -5,6 +5,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::order::Status;
+use zhundian_domain::reminder::Change;
 use zhundian_domain::staffing::{Assignment, answer_by};
 
 use crate::auth::caller::TokenMember;
@@ -22,6 +23,7 @@ use crate::order::{self, Actor};
 use crate::outbox::{self, Claimed, Message};
 use crate::payment;
 use crate::payment::refund::{self, Refundables};
+use crate::reminder;
 
 /// Nothing more is to be said.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -99,6 +101,8 @@ pub(crate) async fn accept(
     statements.push(order::queries::insert_event(
         &event_id, &order_id, ctx.now, "accepted", &actor, &detail,
     ));
+    let terms = reminder::terms(&ctx, line.service_id, line.store_id).await?;
+    statements.extend(terms.follow(&ctx, Change::Booked, &order_id, line.start_at, &actor)?);
     let confirm =
         Message::Confirm { claims: claims.clone(), order_id: Some(order_id.clone()), paid: false };
     let mut outbox_rows = vec![outbox::Row::new(&ctx, confirm)?];

@@ -27,13 +27,14 @@ pub mod send;
 pub mod subscriptions;
 pub mod templates;
 
+use serde::Deserialize;
 use zhundian_domain::order::Status;
 use zhundian_domain::reminder::{Change, Kind, Terms, To};
 use zhundian_domain::zone::Zone;
 
 use crate::auth::permission::Permission;
 use crate::d1::Statement;
-use crate::error::{Answer, Problem};
+use crate::error::{Answer, Code, Problem};
 use crate::http::fields::Id;
 use crate::http::{Ctx, Routes};
 use crate::order::Actor;
@@ -108,6 +109,50 @@ pub fn news(
 ) -> Answer<Option<Statement>> {
     let appointment = Appointment { order_id, start_at, zone: Zone::UTC, leads: &[] };
     follow(ctx, change, &appointment, actor, now)
+}
+
+/// What messages before a visit go by, read where no offer was: a service's minutes on a store's clock.
+#[derive(Deserialize)]
+pub struct OfService {
+    reminder_minutes: Vec<i64>,
+    time_zone: Zone,
+}
+
+/// Reads a service's terms in a store.
+///
+/// # Errors
+/// 503; 404 when there is no such service.
+pub async fn terms(ctx: &Ctx, service_id: &Id, store_id: &Id) -> Answer<OfService> {
+    let terms: Option<OfService> = ctx.db()?.first(queries::terms(service_id, store_id)).await?;
+    terms.ok_or_else(|| Code::NotFound.into())
+}
+
+/// Reads the terms of an order's line.
+///
+/// # Errors
+/// As [`terms`].
+pub async fn terms_of(ctx: &Ctx, line_id: &Id) -> Answer<OfService> {
+    let terms: Option<OfService> = ctx.db()?.first(queries::terms_of(line_id)).await?;
+    terms.ok_or_else(|| Code::NotFound.into())
+}
+
+impl OfService {
+    /// As [`follow`].
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn follow(
+        &self,
+        ctx: &Ctx,
+        change: Change,
+        order_id: &Id,
+        start_at: i64,
+        actor: &Actor,
+    ) -> Answer<Option<Statement>> {
+        let (zone, leads) = (self.time_zone, self.reminder_minutes.as_slice());
+        let appointment = Appointment { order_id, start_at, zone, leads };
+        follow(ctx, change, &appointment, actor, ctx.now)
+    }
 }
 
 /// The statement that tells a technician whom an order's line has left, after the move in its batch;

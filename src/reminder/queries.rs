@@ -23,8 +23,9 @@ macro_rules! once {
 
 /// Writes the messages that follow from a change of an order, as its rows are when this statement runs:
 /// it comes last in their batch. `due` is a JSON list of `[kind, "customer" | "technician", lead_minutes,
-/// due_at, expires_at, at_once]`. The customer is told of the first line, each technician who is on the staff of theirs.
-/// With a `status`, only while the order has it.
+/// due_at, expires_at, at_once]`. The customer is told of the first line, each technician who is on the
+/// staff, and has been asked or assigned, of theirs. An order without a line is no appointment: only its
+/// end is told. With a `status`, only while the order has it.
 #[must_use]
 pub fn follow(order_id: &Id, due: &str, status: Option<&str>, now: i64) -> Statement {
     sql!(
@@ -33,27 +34,55 @@ pub fn follow(order_id: &Id, due: &str, status: Option<&str>, now: i64) -> State
                 SELECT * FROM order_line WHERE order_id = ?1 AND (status = 'live' OR NOT EXISTS (
                     SELECT 1 FROM order_line WHERE order_id = ?1 AND status = 'live'))),
             told AS (
-                SELECT 'customer' AS \"to\", 'customer' AS recipient, id, store_id, service_id,
-                    technician_id, min(start_at) AS start_at FROM line GROUP BY order_id
+                SELECT 'customer' AS \"to\", 'customer' AS recipient, o.id AS order_id, o.version,
+                    coalesce(l.id, o.id) AS subject, l.id AS line_id, o.store_id, l.service_id,
+                    l.technician_id, coalesce(min(l.start_at), o.start_at) AS start_at
+                FROM orders o LEFT JOIN line l WHERE o.id = ?1 AND (?4 IS NULL OR o.status = ?4)
+                GROUP BY o.id
                 UNION ALL
-                SELECT 'technician', 'technician:' || technician_id, id, store_id, service_id,
-                    technician_id, min(start_at) FROM line
-                WHERE EXISTS (SELECT 1 FROM staff s WHERE s.technician_id = line.technician_id
-                    AND s.status = 'active') GROUP BY technician_id)
+                SELECT 'technician', 'technician:' || l.technician_id, o.id, o.version, l.id, l.id,
+                    o.store_id, l.service_id, l.technician_id, min(l.start_at)
+                FROM orders o JOIN line l WHERE o.id = ?1 AND (?4 IS NULL OR o.status = ?4)
+                    AND l.assignment IN ('assigned', 'asked')
+                    AND EXISTS (SELECT 1 FROM staff s WHERE s.technician_id = l.technician_id
+                        AND s.status = 'active') GROUP BY l.technician_id)
             INSERT INTO reminder (id, kind, recipient, order_id, subject, store_id, service_id,
                 technician_id, start_at, lead_minutes, occasion, due_at, expires_at, at_once, created_at)
-            SELECT lower(hex(randomblob(16))), d.value ->> 0, t.recipient, o.id, t.id, t.store_id,
-                t.service_id, t.technician_id, t.start_at, d.value ->> 2,
-                CASE d.value ->> 2 WHEN 0 THEN o.version ELSE t.start_at END,
+            SELECT lower(hex(randomblob(16))), d.value ->> 0, t.recipient, t.order_id, t.subject,
+                t.store_id, t.service_id, t.technician_id, t.start_at, d.value ->> 2,
+                CASE d.value ->> 2 WHEN 0 THEN t.version ELSE t.start_at END,
                 d.value ->> 3, d.value ->> 4, d.value ->> 5, ?3
-            FROM orders o JOIN told t JOIN json_each(?2) d ON d.value ->> 1 = t.\"to\"
-            WHERE o.id = ?1 AND (?4 IS NULL OR o.status = ?4) ",
+            FROM told t JOIN json_each(?2) d ON d.value ->> 1 = t.\"to\"
+            WHERE t.line_id IS NOT NULL OR d.value ->> 0 IN ('cancelled', 'lost', 'no_show') ",
             once!()
         ),
         order_id,
         due,
         now,
         status
+    )
+}
+
+/// A service's minutes before the visit, with a store's clock.
+#[must_use]
+pub fn terms(service_id: &Id, store_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_object('reminder_minutes', json(s.reminder_minutes),
+            'time_zone', (SELECT time_zone FROM store WHERE id = ?2)) AS json
+         FROM service s WHERE s.id = ?1",
+        service_id,
+        store_id
+    )
+}
+
+/// As [`terms`], of an order's line.
+#[must_use]
+pub fn terms_of(line_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_object('reminder_minutes', json(s.reminder_minutes),
+            'time_zone', (SELECT time_zone FROM store WHERE id = l.store_id)) AS json
+         FROM order_line l JOIN service s ON s.id = l.service_id WHERE l.id = ?1",
+        line_id
     )
 }
 
@@ -136,14 +165,16 @@ pub fn due(now: i64, limit: u32) -> Statement {
             'superseded', json(iif(EXISTS (SELECT 1 FROM reminder n WHERE n.subject = r.subject
                 AND n.kind IN ('booked', 'changed', 'cancelled') AND n.recipient = r.recipient
                 AND n.lead_minutes = 0 AND n.occasion > r.occasion), 'true', 'false')),
-            'appointment', CASE WHEN o.id IS NOT NULL AND l.id IS NOT NULL THEN json_object(
-                'status', o.status, 'version', o.version, 'line_version', l.version,
-                'live', json(iif(l.status = 'live', 'true', 'false')), 'start_at', l.start_at,
-                'technician_id', l.technician_id) END,
+            'appointment', CASE WHEN o.id IS NOT NULL THEN json_object(
+                'status', o.status, 'version', o.version, 'line_version', coalesce(l.version, 0),
+                'live', json(iif(l.status = 'live', 'true', 'false')),
+                'start_at', coalesce(l.start_at, o.start_at),
+                'technician_id', iif(l.assignment IN ('assigned', 'asked'), l.technician_id, NULL)) END,
             'says', json_object('time_zone', s.time_zone, 'store', s.name, 'address', s.address,
                 'phone', s.phone,
                 'service', (SELECT name FROM service WHERE id = r.service_id),
-                'technician', (SELECT name FROM technician WHERE id = r.technician_id),
+                'technician', (SELECT name FROM technician WHERE id = r.technician_id
+                    AND l.assignment IS NOT 'provisional'),
                 'customer', coalesce(nullif(o.contact_name, ''), m.nickname)),
             'contact', json_object('member_id', m.id, 'openid', m.openid,
                 'phone', CASE WHEN r.recipient = 'customer'
@@ -172,9 +203,9 @@ pub fn claim(id: &Id, versions: Option<(i64, i64)>, channel: &str, now: i64) -> 
         precondition(
             "reminder_pending",
             "EXISTS (SELECT 1 FROM reminder r WHERE r.id = ?1 AND r.state = 'pending' AND (?2 IS NULL
-                OR EXISTS (SELECT 1 FROM orders o JOIN order_line l ON l.order_id = o.id
-                    WHERE o.id = r.order_id AND l.id = r.subject AND o.version = ?2
-                    AND l.version = ?3)))",
+                OR EXISTS (SELECT 1 FROM orders o
+                    LEFT JOIN order_line l ON l.id = r.subject AND l.order_id = o.id
+                    WHERE o.id = r.order_id AND o.version = ?2 AND coalesce(l.version, 0) = ?3)))",
             vec![id.into(), order.into(), line.into()],
         ),
         sql!(

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use zhundian_domain::cancellation::{Tiers, no_show_refund_fen};
 use zhundian_domain::order::{Event, Status, apply};
+use zhundian_domain::reminder::Change;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -17,6 +18,7 @@ use crate::order::{self, Actor, refused};
 use crate::outbox;
 use crate::payment;
 use crate::payment::refund::{self, Refundables};
+use crate::reminder;
 use crate::visit::queries;
 
 #[derive(Deserialize)]
@@ -94,6 +96,7 @@ async fn note(ctx: &Ctx, id: &Id, known: Known, actor: &Actor) -> Answer<()> {
     ];
     statements.extend(known.member_id.as_ref().map(queries::count_no_show));
     statements.extend(refunds);
+    statements.extend(reminder::news(ctx, Change::NoShow, id, start_at, actor, now)?);
     for row in &asked {
         statements.push(row.insert(ctx)?);
     }

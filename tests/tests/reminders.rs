@@ -285,7 +285,7 @@ async fn missed_runs_cancels_and_moves_around_the_due_times() {
     passes(&stack, 6 * 60 + 15).await;
     all[2].1.cancel().await;
     moves(3, &in_minutes(60 * 60)).await;
-    let back = all[6].1.see().await["start_at"].as_str().expect("a start").to_owned();
+    let back = all[6].1.see().await["lines"][0]["start_at"].as_str().expect("a start").to_owned();
     moves(6, &in_minutes(61 * 60)).await;
     moves(6, &back).await;
     runs(&stack, 2).await;
