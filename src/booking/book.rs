@@ -200,6 +200,7 @@ pub struct Customer {
 
 impl Customer {
     /// The customer whom staff book for: a member, or somebody by name and phone.
+    #[must_use]
     pub fn of_staff(member_id: Option<Id>, name: Option<Name>, phone: Option<Phone>) -> Self {
         Self {
             member_id,
