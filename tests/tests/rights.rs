@@ -315,7 +315,7 @@ impl Scene {
     }
 
     /// A place on a waitlist that is offered to the first member.
-    async fn offered(&mut self) -> String {
+    async fn offered_seat(&mut self) -> String {
         let (entry, order) = self.wait().await;
         let path = format!("/api/v1/staff/orders/{order}/cancel");
         self.owner.post(path, json!({})).await.check(200);
@@ -600,7 +600,7 @@ impl Scene {
             })),
             "waitlist" => ask(Mine, "/api/v1/waitlist"),
             "leave_waitlist" => ask(Member, format!("{}/leave", self.wait().await.0)),
-            "accept_offer" => ask(Member, format!("{}/bookings", self.offered().await))
+            "accept_offer" => ask(Member, format!("{}/bookings", self.offered_seat().await))
                 .with(json!({"payment": "at_store"})),
             "staff_waitlist" => ask(StoreA, format!("/api/v1/staff/waitlist?store_id={store}")),
 
