@@ -332,19 +332,35 @@ impl Scene {
         (format!("orders/{}/session", booked.text("/order/id")), body)
     }
 
-    /// A session whose only seat is taken.
-    async fn full_class(&mut self) -> String {
+    /// A session whose only seat is taken, and the order that has it.
+    async fn full_class(&mut self) -> (String, String) {
         let class = self.new_class(1).await;
         let path = format!("/api/v1/staff/sessions/{class}/bookings");
-        self.owner.post(path, json!({"seats": 1})).idempotent().await.check(201);
-        class
+        let booked = self.owner.post(path, json!({"seats": 1})).idempotent().await.expect(201);
+        (class, booked.text("/order/id").to_owned())
     }
 
-    /// A new place on a waitlist, of the first member's.
-    async fn wait(&mut self) -> String {
-        let path = format!("/api/v1/sessions/{}/waitlist", self.full_class().await);
+    /// A new place on a waitlist, of the first member's; and the order that is in its way.
+    async fn wait(&mut self) -> (String, String) {
+        let (class, order) = self.full_class().await;
+        let path = format!("/api/v1/sessions/{class}/waitlist");
         let entry = self.member.post(path, json!({"seats": 1})).await.expect(201);
-        format!("/api/v1/waitlist/{}", entry.text("/id"))
+        (format!("/api/v1/waitlist/{}", entry.text("/id")), order)
+    }
+
+    /// A place on a waitlist that is offered to the first member.
+    async fn offered_seat(&mut self) -> String {
+        let (entry, order) = self.wait().await;
+        let path = format!("/api/v1/staff/orders/{order}/cancel");
+        self.owner.post(path, json!({})).await.check(200);
+        eventually("an offer", Duration::from_secs(20), async || {
+            let list = self.member.get("/api/v1/waitlist?limit=100").await.expect(200);
+            let entries = list.body["items"].as_array().expect("entries").clone();
+            let of = |one: &Value| entry.ends_with(one["id"].as_str().expect("an id"));
+            entries.into_iter().find(|one| of(one) && one["status"] == "offered").map(drop)
+        })
+        .await;
+        entry
     }
 
     /// Rows that no client makes: what was given up, and what a bill says differently.
@@ -623,7 +639,7 @@ impl Scene {
                 ask(StoreA, path).with(json!({"version": 1}))
             }
             "join_session_waitlist" => {
-                let path = format!("/api/v1/sessions/{}/waitlist", self.full_class().await);
+                let path = format!("/api/v1/sessions/{}/waitlist", self.full_class().await.0);
                 ask(Nobody, path).with(json!({"seats": 1}))
             }
             "join_waitlist" => ask(Nobody, "/api/v1/waitlist").with(json!({
@@ -631,8 +647,8 @@ impl Scene {
                 "from": at(2, "00:00"), "until": at(2, "00:00"),
             })),
             "waitlist" => ask(Mine, "/api/v1/waitlist"),
-            "leave_waitlist" => ask(Member, format!("{}/leave", self.wait().await)),
-            "accept_offer" => ask(Member, format!("{}/bookings", self.wait().await))
+            "leave_waitlist" => ask(Member, format!("{}/leave", self.wait().await.0)),
+            "accept_offer" => ask(Member, format!("{}/bookings", self.offered_seat().await))
                 .with(json!({"payment": "at_store"})),
             "staff_waitlist" => ask(StoreA, format!("/api/v1/staff/waitlist?store_id={store}")),
 

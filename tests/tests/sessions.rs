@@ -20,6 +20,13 @@ fn sessions(shop: &Shop, starts: &[String], capacity: u32) -> Value {
         "technician_id": shop.technicians[0], "capacity": capacity, "starts": starts})
 }
 
+/// A room for eight: its id.
+async fn classroom(owner: &Api, shop: &Shop) -> String {
+    let room = json!({"store_id": shop.store, "kind": "room", "type": "教室", "name": "大教室",
+        "capacity": 8});
+    owner.post("/api/v1/admin/resources", room).await.expect(201).text("/id").to_owned()
+}
+
 async fn create(stack: &Stack, body: Value) -> Reply {
     stack.owner().await.post("/api/v1/admin/sessions", body).idempotent().await
 }
@@ -271,8 +278,8 @@ async fn a_class_that_is_given_up_gives_everything_back() {
         owner.post(&give_up, json!({"version": 9})).await.expect(409).code(),
         "session_changed"
     );
-    let given_up = owner.post(&give_up, json!({"version": 1})).await.expect(200);
-    assert_eq!(given_up.text("/session/status"), "cancelled");
+    let ended = owner.post(&give_up, json!({"version": 1})).await.expect(200);
+    assert_eq!(ended.text("/session/status"), "cancelled");
     assert_eq!(book(&paying, &class, 1).await.expect(409).code(), "session_cancelled");
     stack.run_cron("* * * * *").await;
     let live = format!(
@@ -298,8 +305,7 @@ async fn a_timetable_is_made_whole_or_not_at_all() {
     let shop = school(&stack).await;
     let (owner, member) = (stack.owner().await, stack.some_member().await);
     let technician = shop.technicians[0].as_str();
-    let room = json!({"store_id": shop.store, "kind": "room", "type": "教室", "name": "大教室", "capacity": 8});
-    let room = owner.post("/api/v1/admin/resources", room).await.expect(201).text("/id").to_owned();
+    let room = classroom(&owner, &shop).await;
     let taken = shop.book(&member, Some(technician), &at(8, "15:30")).await.expect(201);
     let mut body = sessions(&shop, &[at(1, "15:00"), at(2, "23:00")], 6);
     body["weeks"] = 3.into();
@@ -335,8 +341,7 @@ async fn a_timetable_is_made_whole_or_not_at_all() {
         (made.status == 201).then_some(made)
     })
     .await;
-    let ids: Vec<_> =
-        (0..3).map(|number| made.text(&format!("/sessions/{number}/id")).to_owned()).collect();
+    assert_eq!(made.body["sessions"].as_array().map(Vec::len), Some(3));
     let listed = stack.api().get(&path).await.expect(200);
     assert_eq!(listed.body["items"].as_array().map(Vec::len), Some(3));
     assert_eq!(listed.text("/items/0/room/id"), room);
@@ -364,8 +369,19 @@ async fn a_timetable_is_made_whole_or_not_at_all() {
     let mut many = body.clone();
     (many["weeks"], many["starts"]) = (99.into(), json!([at(1, "10:00"), at(1, "11:00")]));
     assert_eq!(create(&stack, many).await.expect(422).code(), "too_many_items");
+}
 
-    // Seats, more and fewer.
+#[tokio::test]
+async fn seats_are_never_fewer_than_booked_and_move_to_another_class() {
+    let stack = Stack::shared().await;
+    let shop = school(&stack).await;
+    let (owner, member) = (stack.owner().await, stack.some_member().await);
+    let mut body = sessions(&shop, &[at(1, "15:00")], 6);
+    body["weeks"] = 3.into();
+    body["room_id"] = classroom(&owner, &shop).await.into();
+    let made = create(&stack, body).await.expect(201);
+    let ids: Vec<_> =
+        (0..3).map(|number| made.text(&format!("/sessions/{number}/id")).to_owned()).collect();
     assert_eq!(book(&member, &ids[0], 7).await.expect(422).code(), "seats_over_capacity");
     assert_eq!(book(&member, &ids[0], 0).await.expect(422).code(), "out_of_range");
     let booked = book(&member, &ids[0], 5).await.expect(201);
