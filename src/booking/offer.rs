@@ -394,7 +394,7 @@ impl Offer {
     /// Whether a date has room for so many more appointments of the service, by its most per day.
     #[must_use]
     pub fn has_room(&self, date: NaiveDate, more: i64) -> bool {
-        let taken = self.service.taken.as_ref().and_then(|taken| taken.get(&date)).copied();
+        let taken = self.service.taken.get(&date).copied();
         self.service.max_per_day.is_none_or(|most| taken.unwrap_or(0) + more <= most)
     }
 

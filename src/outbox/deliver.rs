@@ -140,11 +140,11 @@ async fn perform(ctx: &Ctx, id: &Id, message: Message) -> Answer<Option<Vec<Stat
             confirm(ctx, claims, order_id.as_ref().map(|id| (id, paid))).await?
         }
         Message::ConfirmMany { calendar, claims, written } => {
-            confirm_many(ctx, calendar, claims, written).await
+            confirm_many(ctx, calendar, claims, written).await?
         }
         Message::ReleaseMany { calendar, claim_ids } => {
             let reply = ctx.calendars().call(&calendar, &ReleaseMany { claim_ids }).await?;
-            write_days(&calendar, &reply.days)
+            write_days(&calendar, &reply.days)?
         }
         Message::Release { calendar, claim_id } => {
             let reply = ctx.calendars().call(&calendar, &Release { claim_id }).await?;
