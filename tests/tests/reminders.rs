@@ -327,8 +327,8 @@ async fn missed_runs_cancels_and_moves_around_the_due_times() {
     let before = told_of.iter().filter(|one| one.starts_with("before") && one.contains(" sent "));
     assert_eq!(before.count(), 1, "{told_of:?}");
     assert_eq!(sent(1).await, ["booked", "changed", "before"]);
-    for at in 0..all.len() {
-        let pending = told(&stack, &all[at].1.order).await;
+    for (at, one) in all.iter().enumerate() {
+        let pending = told(&stack, &one.1.order).await;
         assert!(pending.iter().all(|one| !one.contains("pending")), "{at} {pending:?}");
     }
 }
