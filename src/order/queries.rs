@@ -249,7 +249,7 @@ pub fn day(day: &Day) -> Statement {
                 AND (?4 IS NULL OR ?4 = 'blocked')
             UNION ALL
             SELECT 'session', s.id, NULL, s.status, s.technician_id, s.service_id, s.start_at, s.end_at,
-                '', '', ''
+                '', '', '', NULL
             FROM session s WHERE s.store_id = ?1 AND s.start_at >= ?5 AND s.start_at < ?6
                 AND (?2 IS NULL OR s.technician_id = ?2) AND (?3 IS NULL OR s.service_id = ?3)
                 AND CASE ?4 WHEN 'confirmed' THEN s.status = 'scheduled'
