@@ -485,7 +485,7 @@ fn cases(s: &Scene) -> Vec<Case> {
         s.booking("technician_id", id.as_str()).wanted(422, "technician_not_offered", "technician_id"),
         s.booking("technician_id", s.berlin.technicians[0].as_str())
             .wanted(422, "technician_not_offered", "technician_id"),
-        s.booking("place", "home").wanted(422, "place_not_offered", "place"),
+        s.booking("place", "home").wanted(422, "missing_field", "address_id"),
         s.availability(&format!("service_id={}", s.retired_service))
             .wanted(422, "unknown_service", "service_id"),
         s.service("stores", json!([s.shop.store, id])).wanted(422, "unknown_store", "stores[1]"),
