@@ -53,7 +53,7 @@ async fn deliver(ctx: &Ctx, id: &Id, message: Message, attempts: i64) -> bool {
 }
 
 /// Delivers the new rows of one request in order. What several of them write goes in one batch, if they
-/// are done within [`GATHER_MS`] of each other.
+/// are done within `GATHER_MS` of each other.
 pub async fn together(ctx: &Ctx, rows: Vec<Row>) {
     let mut done: Vec<Done> = Vec::new();
     for Row { id, message } in rows {
