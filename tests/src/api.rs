@@ -213,6 +213,20 @@ impl Call {
     }
 }
 
+impl Call {
+    /// Sends it, and again when it came too often, as soon as the answer says that it may.
+    pub async fn patient(self) -> Reply {
+        loop {
+            let reply = self.clone().await;
+            if reply.code() != "rate_limited" {
+                return reply;
+            }
+            let seconds = reply.header("retry-after").parse().expect("seconds");
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
+    }
+}
+
 impl IntoFuture for Call {
     type Output = Reply;
     type IntoFuture = Pin<Box<dyn Future<Output = Reply> + Send>>;

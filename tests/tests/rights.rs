@@ -134,7 +134,7 @@ impl Ask {
         if let Some(notice) = &self.notice {
             call = notice.bring(call);
         }
-        call.await
+        call.patient().await
     }
 }
 
@@ -326,7 +326,7 @@ impl Scene {
         let (from, to) = (self.new_class(5).await, self.new_class(5).await);
         let body = json!({"seats": 1, "payment": "at_store"});
         let path = format!("/api/v1/sessions/{from}/bookings");
-        let booked = self.member.post(path, body).idempotent().await.expect(201);
+        let booked = self.member.post(path, body).idempotent().patient().await.expect(201);
         let line = booked.text("/order/lines/0/id");
         let body = json!({"line_id": line, "session_id": to});
         (format!("orders/{}/session", booked.text("/order/id")), body)
@@ -344,7 +344,7 @@ impl Scene {
     async fn wait(&mut self) -> (String, String) {
         let (class, order) = self.full_class().await;
         let path = format!("/api/v1/sessions/{class}/waitlist");
-        let entry = self.member.post(path, json!({"seats": 1})).await.expect(201);
+        let entry = self.member.post(path, json!({"seats": 1})).patient().await.expect(201);
         (format!("/api/v1/waitlist/{}", entry.text("/id")), order)
     }
 
@@ -398,7 +398,8 @@ impl Scene {
     async fn unpaid_order(&mut self) -> String {
         let start = self.start();
         let member = self.stack.some_member().await;
-        let booked = self.a.book(&member, Some(&self.a.technicians[0]), &start).await.expect(201);
+        let body = self.a.booking(Some(&self.a.technicians[0]), &start);
+        let booked = member.post("/api/v1/bookings", body).idempotent().patient().await.expect(201);
         booked.text("/order/id").to_owned()
     }
 
@@ -434,7 +435,8 @@ impl Scene {
     /// An express order of the first member's, with the body of a proposal for it.
     async fn wished(&mut self) -> (String, Value) {
         let (wish, start) = self.wish();
-        let placed = self.member.post("/api/v1/express-bookings", wish).idempotent().await;
+        let placed =
+            self.member.post("/api/v1/express-bookings", wish).idempotent().patient().await;
         let order = placed.expect(201).text("/order/id").to_owned();
         (order, json!({"service_id": self.a.service, "start_at": start}))
     }
@@ -454,7 +456,8 @@ impl Scene {
     /// A new order of the first member's with A's first technician: the order and its line.
     async fn order(&mut self) -> (String, String) {
         let start = self.start();
-        let reply = self.a.book(&self.member, Some(&self.a.technicians[0]), &start).await;
+        let body = self.a.booking(Some(&self.a.technicians[0]), &start);
+        let reply = self.member.post("/api/v1/bookings", body).idempotent().patient().await;
         let reply = reply.expect(201);
         (reply.text("/order/id").to_owned(), reply.text("/order/lines/0/id").to_owned())
     }
@@ -588,7 +591,8 @@ impl Scene {
                 let start = self.start();
                 let mut body = self.a.booking(Some(&technician), &start);
                 body["payment"] = "online".into();
-                let booked = self.member.post("/api/v1/bookings", body).idempotent().await;
+                let booked =
+                    self.member.post("/api/v1/bookings", body).idempotent().patient().await;
                 let path = format!("/api/v1/orders/{}/pay", booked.expect(201).text("/order/id"));
                 ask(Member, path).with(json!({"channel": "wechat_native"}))
             }
