@@ -10,7 +10,7 @@ export async function tellClasses(told, scene) {
   const { call, title, note, check, until, reaches, named, when, clock, yuan } = told;
   const { store, services, technician, lin, xu, manager, date } = scene;
 
-  title('17 团课约满了,徐先生候补');
+  title('19 团课约满了,徐先生候补');
   const lesson = named(services, '肩颈拉伸课');
   const places = await freeTimes(lin, store, lesson, technician, date(5));
   check(places.length > 0, '老师应有空闲时间');

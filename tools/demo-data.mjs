@@ -86,7 +86,7 @@ export async function makeDemoData(client, ownerPhone) {
   }
   for (const service of SERVICES) {
     await ensure('services', {
-      deposit: { kind: 'none' }, places: ['store'], ...service, modes: ['direct', 'assigned', 'express'],
+      deposit: { kind: 'none' }, places: ['store'], modes: ['direct', 'assigned', 'express'], ...service,
       min_notice_minutes: 30, max_days_ahead: 30, change_notice_minutes: 60, stores,
     });
   }

@@ -10,7 +10,7 @@ export async function tellReminders(told, scene) {
   const { call, title, note, check, when } = told;
   const { where, nobody, manager, everyMinute, booking } = scene;
 
-  title('17 提醒:赵女士同意接收一条微信消息,约了一次');
+  title('21 提醒:赵女士同意接收一条微信消息,约了一次');
   const openid = `demo-zhao-${Date.now()}`;
   const zhao = await signInMember(nobody, openid);
   const { templates } = await call(zhao, 200, 'GET', '/api/v1/me/subscriptions');

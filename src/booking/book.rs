@@ -647,7 +647,9 @@ impl Made<'_> {
                 &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
             ),
         ];
-        if let (order::Actor::Member(member_id), Payment::AtStore) = (self.actor, self.payment) {
+        if let (order::Actor::Member(member_id), Payment::AtStore) = (self.actor, self.payment)
+            && offer.store.prepay_after_no_shows.is_some()
+        {
             statements.push(queries::may_pay_later(member_id, &offer.store.id));
         }
         statements.extend(taken.insert_besides(&order_id, &spec.id, line.store_id)?);

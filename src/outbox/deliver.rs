@@ -199,6 +199,7 @@ pub async fn confirm(
 ) -> Answer<Vec<Statement>> {
     let mut statements = Vec::new();
     let start_at = claims.iter().map(|one| one.spec.service.start.ms()).min().unwrap_or_default();
+    let is_wish = claims.is_empty();
     for Claimed { calendar, spec, written } in claims {
         let claim_id = spec.id.clone();
         let call = Confirm { spec, written };
@@ -231,9 +232,13 @@ pub async fn confirm(
         let (change, actor) = (Change::Paid, &Actor::System);
         statements.extend(reminder::news(ctx, change, order_id, start_at, actor, ctx.now)?);
         statements.extend(queries::confirm_paid(order_id, &ctx.new_id()?, ctx.now));
-        // Whoever is to answer has their time from now on.
-        statements.push(booking::queries::start_waiting(order_id, ctx.now));
-        statements.push(express::queries::start_waiting(order_id, ctx.now));
+        // Whoever is to answer has their time from now on: the technician, or, for a wish, which has no
+        // claims yet, the store.
+        statements.push(if is_wish {
+            express::queries::start_waiting(order_id, ctx.now)
+        } else {
+            booking::queries::start_waiting(order_id, ctx.now)
+        });
     }
     Ok(statements)
 }

@@ -29,7 +29,9 @@ pub fn insert_unless_standing(
     sql!(
         "INSERT INTO outbox (id, topic, payload, due_at, created_at)
          SELECT ?1, ?2 ->> 'topic', ?2, ?3, ?3 WHERE NOT EXISTS (
-            SELECT 1 FROM claim WHERE order_id = ?4 AND claim_id = ?5 AND status = 'live')",
+            SELECT 1 FROM order_line WHERE order_id = ?4 AND claim_id = ?5 AND status = 'live')
+            AND NOT EXISTS (
+            SELECT 1 FROM line_claim WHERE order_id = ?4 AND claim_id = ?5 AND status = 'live')",
         id,
         payload,
         now,
