@@ -583,7 +583,8 @@ pub fn address(id: &Id, member_id: Option<&Id>) -> Statement {
 /// An order that is to be moved, with the line.
 #[must_use]
 pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
-    sql!(
+    let claims = crate::order::queries::claims("o.id");
+    let sql = format!(
         "SELECT json_object('member_id', o.member_id, 'store_id', o.store_id, 'status', o.status,
             'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
             'mode', o.mode, 'technician_id', l.technician_id, 'start_at', l.start_at,
@@ -591,11 +592,10 @@ pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
             'moves', o.moves, 'max_moves', o.max_moves, 'service_id', l.service_id,
             'class', json_array(l.session_id, l.seats), 'address', json(o.address),
             'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
-                SELECT calendar, claim_id FROM claim WHERE line_id = l.id ORDER BY block_start))) AS json
-         FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1",
-        order_id,
-        line_id
-    )
+                SELECT calendar, claim_id FROM {claims} WHERE line_id = l.id ORDER BY block_start))) AS json
+         FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1"
+    );
+    Statement::new(sql, vec![order_id.into(), line_id.into()])
 }
 
 /// The technician has had a turn.

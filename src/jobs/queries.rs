@@ -203,11 +203,13 @@ pub fn forget_projection(calendar: &str, days: &str) -> Statement {
     )
 }
 
-/// Answers a row when a live line or block stands on the claim.
+/// Answers a row when a live line, session or block stands on the claim.
 #[must_use]
 pub fn stands_on_claim(claim_id: &str) -> Statement {
     sql!(
-        "SELECT 'true' AS json FROM claim WHERE claim_id = ?1 AND status = 'live'
+        "SELECT 'true' AS json FROM order_line WHERE claim_id = ?1 AND status = 'live'
+         UNION ALL SELECT 'true' FROM line_claim WHERE claim_id = ?1 AND status = 'live'
+         UNION ALL SELECT 'true' FROM session_claim WHERE claim_id = ?1 AND status = 'live'
          UNION ALL SELECT 'true' FROM block WHERE id = ?1 AND status = 'live'",
         claim_id
     )

@@ -153,22 +153,57 @@ pub fn list(filter: &Filter) -> Statement {
     )
 }
 
+/// The claims of an order, as a table: the technician's own of each line, and what its lines take besides.
+/// `order` is the SQL of its id, and stands in each half: what is outside of a UNION is compared only when
+/// all of it has been read.
+#[must_use]
+pub fn claims(order: &str) -> String {
+    format!(
+        "(SELECT claim_id, CASE WHEN session_id IS NULL THEN 'technician:' || technician_id
+                ELSE 'session:' || session_id END AS calendar, id AS line_id, store_id, start_at, end_at,
+            block_start, block_end, seats AS quantity, status FROM order_line WHERE order_id = {order}
+          UNION ALL SELECT claim_id, calendar, line_id, store_id, start_at, end_at, block_start,
+            block_end, quantity, status FROM line_claim WHERE order_id = {order})"
+    )
+}
+
+/// Calendar and id of each of an order's live claims, as a JSON list: `order` is the SQL of its id, `and`
+/// what else they must be.
+#[must_use]
+pub fn live_claims(order: &str, and: &str) -> String {
+    format!(
+        "(SELECT json_group_array(json_array(calendar, claim_id)) FROM {}
+            WHERE status = 'live'{and})",
+        claims(order)
+    )
+}
+
+/// Whether a claim stands on a live line, as SQL: `claim` is the SQL of its id, `and` what else must be.
+#[must_use]
+pub fn stands(claim: &str, and: &str) -> String {
+    format!(
+        "(EXISTS (SELECT 1 FROM order_line WHERE claim_id = {claim} AND status = 'live'{and})
+            OR EXISTS (SELECT 1 FROM line_claim WHERE claim_id = {claim} AND status = 'live'{and}))"
+    )
+}
+
 /// What cancelling needs to know.
 #[must_use]
 pub fn to_cancel(id: &Id) -> Statement {
-    sql!(
+    let claims = claims("orders.id");
+    let sql = format!(
         "SELECT json_object('member_id', member_id, 'store_id', store_id, 'status', status,
             'version', version, 'change_notice_minutes', change_notice_minutes, 'start_at', start_at,
             'cancellation', json(cancellation),
             'pending', (SELECT id FROM payment WHERE order_id = orders.id AND status = 'pending'),
             'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
-                SELECT calendar, claim_id FROM claim WHERE order_id = orders.id AND status = 'live'
+                SELECT calendar, claim_id FROM {claims} WHERE status = 'live'
                 UNION ALL SELECT c.value ->> 'calendar', c.value ->> '$.spec.id'
                     FROM express e, json_each(e.proposal, '$.claims') c
                     WHERE e.order_id = orders.id AND e.state = 'proposed'))) AS json
-         FROM orders WHERE id = ?1",
-        id
-    )
+         FROM orders WHERE id = ?1"
+    );
+    Statement::new(sql, vec![id.into()])
 }
 
 /// Cancels an order that is still as it was read (raises `order_version`).

@@ -2,6 +2,7 @@
 
 use crate::d1::Statement;
 use crate::http::fields::Id;
+use crate::order::queries::{live_claims, stands};
 use crate::sql;
 
 /// Writes a row.
@@ -26,17 +27,14 @@ pub fn insert_unless_standing(
     order_id: &Id,
     claim_id: &str,
 ) -> Statement {
-    sql!(
+    let stands = stands("?5", " AND order_id = ?4");
+    let sql = format!(
         "INSERT INTO outbox (id, topic, payload, due_at, created_at)
-         SELECT ?1, ?2 ->> 'topic', ?2, ?3, ?3 WHERE NOT EXISTS (
-            SELECT 1 FROM order_line WHERE order_id = ?4 AND claim_id = ?5 AND status = 'live')
-            AND NOT EXISTS (
-            SELECT 1 FROM line_claim WHERE order_id = ?4 AND claim_id = ?5 AND status = 'live')",
-        id,
-        payload,
-        now,
-        order_id,
-        claim_id
+         SELECT ?1, ?2 ->> 'topic', ?2, ?3, ?3 WHERE NOT {stands}"
+    );
+    Statement::new(
+        sql,
+        vec![id.into(), payload.into(), now.into(), order_id.into(), claim_id.into()],
     )
 }
 
@@ -44,19 +42,16 @@ pub fn insert_unless_standing(
 /// no line of their orders stands; no row when a line stands on each.
 #[must_use]
 pub fn release_not_standing(id: &Id, calendar: &str, claims: &str, now: i64) -> Statement {
-    sql!(
+    let stands = stands("value ->> 1", " AND order_id = value ->> 0");
+    let sql = format!(
         "INSERT INTO outbox (id, topic, payload, due_at, created_at)
          SELECT ?1, 'release_many', json_object('topic', 'release_many', 'calendar', ?2,
             'claim_ids', json(gone)), ?4, ?4
          FROM (SELECT json_group_array(value ->> 1) AS gone, count(*) AS claims FROM json_each(?3)
-            WHERE NOT EXISTS (SELECT 1 FROM claim WHERE order_id = value ->> 0
-                AND claim_id = value ->> 1 AND status = 'live'))
-         WHERE claims > 0",
-        id,
-        calendar,
-        claims,
-        now
-    )
+            WHERE NOT {stands})
+         WHERE claims > 0"
+    );
+    Statement::new(sql, vec![id.into(), calendar.into(), claims.into(), now.into()])
 }
 
 /// Deletes a row that has been delivered.
@@ -95,15 +90,14 @@ pub fn failed(id: &Id, due_at: i64, dead: bool, error: &str) -> Statement {
 /// The order, when it still stands on the claim, with its other claims.
 #[must_use]
 pub fn stands_on(order_id: &Id, claim_id: &str) -> Statement {
-    sql!(
+    let (stands, others) =
+        (stands("?2", " AND order_id = ?1"), live_claims("?1", " AND claim_id <> ?2"));
+    let sql = format!(
         "SELECT json_object('status', o.status, 'version', o.version, 'start_at', o.start_at,
-            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM claim
-                WHERE order_id = o.id AND claim_id <> ?2 AND status = 'live')) AS json
-         FROM orders o WHERE o.id = ?1 AND EXISTS (SELECT 1 FROM claim
-            WHERE order_id = o.id AND claim_id = ?2 AND status = 'live')",
-        order_id,
-        claim_id
-    )
+            'claims', {others}) AS json
+         FROM orders o WHERE o.id = ?1 AND {stands}"
+    );
+    Statement::new(sql, vec![order_id.into(), claim_id.into()])
 }
 
 /// Confirms an order that is paid, with its event; nothing when it is anything else by now.
@@ -138,7 +132,7 @@ pub fn insert_unless_kept(id: &Id, payload: &str, now: i64, claim_id: &str) -> S
     sql!(
         "INSERT INTO outbox (id, topic, payload, due_at, created_at)
          SELECT ?1, ?2 ->> 'topic', ?2, ?3, ?3
-         WHERE NOT EXISTS (SELECT 1 FROM claim WHERE claim_id = ?4 AND status = 'live')
+         WHERE NOT EXISTS (SELECT 1 FROM session_claim WHERE claim_id = ?4 AND status = 'live')
             AND NOT EXISTS (SELECT 1 FROM block WHERE id = ?4 AND status = 'live')",
         id,
         payload,

@@ -6,6 +6,7 @@ use zhundian_domain::payment::{PaymentStatus, RefundStatus};
 use crate::auth::caller::Scope;
 use crate::d1::{Param, Statement, precondition};
 use crate::http::fields::Id;
+use crate::order::queries::{claims, live_claims};
 use crate::payment::channel::{Channel, Provider};
 use crate::sql;
 
@@ -33,16 +34,10 @@ pub const PAID_FEN: &str =
 /// A payment with its order, as evidence of it is decided on.
 #[must_use]
 pub fn known(payment_id: &str) -> Statement {
-    Statement::new(
-        format!(
-            "SELECT {KNOWN} AS json FROM payment p JOIN orders o ON o.id = p.order_id WHERE p.id = ?1"
-        ),
-        vec![payment_id.into()],
-    )
-}
-
-/// A function of SQLite takes 32 arguments on D1.
-const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'provider', p.provider,
+    let claims = kept_claims("p.order_id", "");
+    // A function of SQLite takes 32 arguments on D1.
+    let sql = format!(
+        "SELECT json_object('id', p.id, 'order_id', p.order_id, 'provider', p.provider,
     'status', p.status, 'amount_fen', p.amount_fen, 'transaction_id', p.transaction_id,
     'payer_and_description', json_array(p.payer, p.description), 'expires_at', p.expires_at,
     'checks', p.checks, 'order_status', o.status, 'order_version', o.version,
@@ -55,10 +50,23 @@ const KNOWN: &str = "json_object('id', p.id, 'order_id', p.order_id, 'provider',
         THEN 'true' ELSE 'false' END),
     'other_pending', (SELECT other.id FROM payment other
         WHERE other.order_id = p.order_id AND other.id <> p.id AND other.status = 'pending'),
-    'claims', json((SELECT json_group_array(json_array(claim_id, calendar, store_id, start_at, end_at,
-        block_start, block_end, quantity,
-        json((SELECT l.home FROM order_line l WHERE l.id = line_id AND calendar LIKE 'technician:%'))))
-        FROM claim WHERE order_id = p.order_id)))";
+    'claims', {claims}) AS json
+         FROM payment p JOIN orders o ON o.id = p.order_id WHERE p.id = ?1"
+    );
+    Statement::new(sql, vec![payment_id.into()])
+}
+
+/// An order's claims as [`crate::booking::claim::Kept`] reads them: `order` is the SQL of its id, `only` a
+/// WHERE.
+fn kept_claims(order: &str, only: &str) -> String {
+    format!(
+        "(SELECT json_group_array(json_array(claim_id, calendar, store_id, start_at, end_at,
+            block_start, block_end, quantity,
+            json((SELECT l.home FROM order_line l WHERE l.id = line_id AND calendar LIKE 'technician:%'))))
+            FROM {}{only})",
+        claims(order)
+    )
+}
 
 /// Stops the batch with `payment_known` unless the payment and its order are as they were read.
 #[must_use]
@@ -258,33 +266,29 @@ pub fn payments_to_check(now: i64, limit: u32) -> Statement {
 /// Orders whose hold has ended before they were paid.
 #[must_use]
 pub fn unpaid(now: i64, limit: u32) -> Statement {
-    sql!(
+    let claims = live_claims("o.id", "");
+    let sql = format!(
         "SELECT json_object('id', o.id, 'version', o.version, 'status', o.status,
             'pending', (SELECT id FROM payment WHERE order_id = o.id AND status = 'pending'),
-            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM claim
-                WHERE order_id = o.id AND status = 'live')) AS json
+            'claims', {claims}) AS json
          FROM orders o WHERE o.status = 'pending_payment' AND o.hold_expires_at <= ?1
-         ORDER BY o.hold_expires_at LIMIT ?2",
-        now,
-        limit
-    )
+         ORDER BY o.hold_expires_at LIMIT ?2"
+    );
+    Statement::new(sql, vec![now.into(), limit.into()])
 }
 
 /// Orders paid a while ago whose claim nobody is about to confirm: their outbox row is dead or gone.
 #[must_use]
 pub fn unconfirmed(before: i64, limit: u32) -> Statement {
-    sql!(
-        "SELECT json_object('order_id', o.id, 'claims', (SELECT json_group_array(json_array(claim_id,
-            calendar, store_id, start_at, end_at, block_start, block_end, quantity,
-            json((SELECT l.home FROM order_line l WHERE l.id = line_id AND calendar LIKE 'technician:%'))))
-            FROM claim WHERE order_id = o.id AND status = 'live')) AS json
+    let claims = kept_claims("o.id", " WHERE status = 'live'");
+    let sql = format!(
+        "SELECT json_object('order_id', o.id, 'claims', {claims}) AS json
          FROM orders o WHERE o.status = 'paid' AND o.updated_at <= ?1
             AND NOT EXISTS (SELECT 1 FROM outbox WHERE dead = 0 AND topic = 'confirm'
                 AND payload ->> 'order_id' = o.id)
-         ORDER BY o.updated_at LIMIT ?2",
-        before,
-        limit
-    )
+         ORDER BY o.updated_at LIMIT ?2"
+    );
+    Statement::new(sql, vec![before.into(), limit.into()])
 }
 
 // Refunds -----------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ use zhundian_domain::order::Status;
 
 use crate::d1::{Param, Statement, precondition};
 use crate::http::fields::Id;
+use crate::order::queries::live_claims;
 use crate::sql;
 
 const FEATURES: &str = "json_object('plans', json(CASE plans WHEN 1 THEN 'true' ELSE 'false' END), 'version', version)";
@@ -272,19 +273,19 @@ pub fn plan(id: &Id) -> Statement {
 /// The plan's sessions that are not over, by time, as [`super::change::Open`] reads them.
 #[must_use]
 pub fn open_sessions(plan_id: &Id) -> Statement {
-    sql!(
+    let claims = live_claims("o.id", " AND line_id = l.id");
+    let sql = format!(
         "SELECT json_group_array(json_object('id', o.id, 'status', o.status, 'version', o.version,
             'line_id', l.id, 'technician_id', l.technician_id, 'claim_id', l.claim_id,
-            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM claim
-                WHERE line_id = l.id AND status = 'live'),
+            'claims', {claims},
             'start_at', l.start_at, 'paid', json(CASE WHEN EXISTS (SELECT 1 FROM payment
                 WHERE order_id = o.id AND status <> 'closed') THEN 'true' ELSE 'false' END))
             ORDER BY l.start_at) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id
          WHERE o.plan_id = ?1 AND o.session_done_at IS NULL
-            AND o.status IN ('pending_payment', 'paid', 'confirmed', 'in_service')",
-        plan_id
-    )
+            AND o.status IN ('pending_payment', 'paid', 'confirmed', 'in_service')"
+    );
+    Statement::new(sql, vec![plan_id.into()])
 }
 
 /// What a change of a plan needs to know of it.
