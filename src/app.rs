@@ -62,6 +62,7 @@ pub fn routes() -> Routes {
         .merge(crate::catalog::routes())
         .merge(crate::booking::routes())
         .merge(crate::express::routes())
+        .merge(crate::extras::routes())
         .merge(crate::session::routes())
         .merge(crate::waitlist::routes())
         .merge(crate::order::routes())

@@ -109,6 +109,7 @@ codes! {
     UnknownTechnician = "unknown_technician", UNPROCESSABLE_ENTITY, "没有这位技师,或已停用", "There is no such technician, or they are retired.";
     UnknownResource = "unknown_resource", UNPROCESSABLE_ENTITY, "没有这个房间或设备,或已停用", "There is no such room or equipment, or it is retired.";
     FieldFixed = "field_fixed", CONFLICT, "保存后不能再改", "It cannot be changed once saved.";
+    UnknownItem = "unknown_item", UNPROCESSABLE_ENTITY, "这家门店没有这个商品,或已停用", "The store sells no such item, or it is retired.";
     UnknownMember = "unknown_member", UNPROCESSABLE_ENTITY, "没有这位会员", "There is no such member.";
     UnknownPhoto = "unknown_photo", UNPROCESSABLE_ENTITY, "没有这张照片,请先上传", "There is no such photo; upload it first.";
     TierNotLater = "tier_not_later", UNPROCESSABLE_ENTITY, "每一档的时限都要比前一档更靠近开始", "Each tier must end closer to the start than the one before.";
@@ -180,6 +181,13 @@ codes! {
     AlreadyWaiting = "already_waiting", CONFLICT, "您已在候补名单中", "You are on this waitlist already.";
     TooManyWaits = "too_many_waits", CONFLICT, "最多同时候补 {} 个", "You wait for {} already, which is the most.";
     OfferExpired = "offer_expired", CONFLICT, "候补名额已过期或已使用", "The place that was offered is given up or taken.";
+    TooManyOfItem = "too_many_of_item", UNPROCESSABLE_ENTITY, "这个商品一次最多 {} 份", "At most {} of this item in one order.";
+    ItemChanged = "item_changed", CONFLICT, "商品刚被修改,请刷新", "An item has just been changed; look at it again.";
+    IntakeRequired = "intake_required", UNPROCESSABLE_ENTITY, "请先填写这项服务的表单", "This service asks some questions first.";
+    IntakeNotAsked = "intake_not_asked", UNPROCESSABLE_ENTITY, "这项服务没有要填写的表单", "This service asks nothing.";
+    IntakeChanged = "intake_changed", CONFLICT, "表单已更新,请重新填写", "The form has been changed; answer the new one.";
+    ConsentRequired = "consent_required", UNPROCESSABLE_ENTITY, "请先阅读并同意第 {} 版说明", "Agree to the text of version {} first.";
+    AnswerNotPossible = "answer_not_possible", UNPROCESSABLE_ENTITY, "不能这样回答", "This is no possible answer to the question.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
 
     // The visit.
@@ -325,6 +333,9 @@ const CONSTRAINTS: &[(&str, Code)] = &[
     ("plans_on", Code::NotFound),
     ("daily_limit", Code::DailyLimitReached),
     ("order_version", Code::OrderChanged),
+    ("order_open", Code::OrderNotChangeable),
+    ("item_version", Code::ItemChanged),
+    ("intake_version", Code::IntakeChanged),
     ("session_version", Code::SessionChanged),
     ("seats_first", Code::SessionFull),
     ("seats_booked", Code::SeatsBooked),

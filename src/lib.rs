@@ -14,6 +14,7 @@ pub mod d1;
 pub mod document;
 pub mod error;
 pub mod express;
+pub mod extras;
 pub mod http;
 pub mod jobs;
 pub mod member;

@@ -6,6 +6,7 @@ import { Client, newKey, play, refusal, signInMember, signInStaff, urls } from '
 import { tellClasses } from './demo-classes.mjs';
 import { tellModes } from './demo-modes.mjs';
 import { tellPlan } from './demo-plan.mjs';
+import { tellTable } from './demo-table.mjs';
 import { tellTravel } from './demo-travel.mjs';
 import { tellReminders } from './demo-reminders.mjs';
 
@@ -181,6 +182,7 @@ async function tell() {
   await tellClasses(told, { store, services: services.items, technician, lin, xu, manager, date: businessDate });
   await tellTravel(told, { store, service, technician, lin, xu, date: businessDate });
   await tellReminders(told, { where, nobody, manager, everyMinute, booking: booking(slots.at(-1).start_at) });
+  await tellTable(told, { store, technician, lin, manager, date: businessDate });
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 

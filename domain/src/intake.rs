@@ -1,11 +1,11 @@
 //! What a service asks its customers before the visit: fields with types, and a text that they consent to.
 //!
 //! A form is the service's; the answers are checked against it when a booking is made and are kept with the
-//! order, together with the version of the text that was consented to.
+//! order, together with the form as it was and the version of the text that was consented to.
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
+use chrono::{Datelike as _, NaiveDate};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -15,10 +15,14 @@ pub const MAX_FIELDS: usize = 20;
 pub const MAX_OPTIONS: usize = 30;
 /// Characters in a text answer, at most.
 pub const MAX_TEXT_CHARS: usize = 500;
+/// The first and the last year of a date, so that a birthday is one.
+const YEARS: std::ops::RangeInclusive<i32> = 1900..=2199;
 
 /// What a service asks.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Form {
+    /// Grows with each change of the form; 1 or more.
+    pub version: i64,
     /// What the customer must agree to.
     pub consent: Option<Consent>,
     /// In the order in which they are asked.
@@ -96,6 +100,9 @@ pub enum Answer {
 /// Why answers do not do, with the field's key.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum Wrong {
+    /// They answer another version of the form.
+    #[error("the form is of version {0}")]
+    OtherForm(i64),
     /// The text of this version is to be agreed to first.
     #[error("the text of version {0} has not been agreed to")]
     NoConsent(i64),
@@ -117,22 +124,49 @@ impl Form {
         self.consent.is_none() && self.fields.is_empty()
     }
 
-    /// Checks answers, and the version of the text that was agreed to.
+    /// Whether there is something that nobody may leave out.
+    #[must_use]
+    pub fn is_required(&self) -> bool {
+        self.consent.is_some() || self.fields.iter().any(|field| field.required)
+    }
+
+    /// The form under its versions: what does not differ from `before` keeps those that it had, and what
+    /// does has `version`, which is greater than any that there was.
+    #[must_use]
+    pub fn versioned(mut self, before: Option<&Self>, version: i64) -> Self {
+        let texts = |form: &Self| form.consent.as_ref().map(|one| (one.text.clone(), one.version));
+        let old = before.and_then(texts);
+        if let Some(consent) = &mut self.consent {
+            consent.version = match old {
+                Some((text, kept)) if text == consent.text => kept,
+                _ => version,
+            };
+        }
+        let same = |one: &&Self| one.consent == self.consent && one.fields == self.fields;
+        self.version = before.filter(same).map_or(version, |before| before.version);
+        self
+    }
+
+    /// Checks answers to a version of the form, and the version of the text that was agreed to.
     ///
     /// # Errors
     /// [`Wrong`], the first in the form's order; unknown fields last.
     pub fn check(
         &self,
+        version: i64,
         answers: &BTreeMap<String, Answer>,
         agreed: Option<i64>,
     ) -> Result<(), Wrong> {
+        if version != self.version {
+            return Err(Wrong::OtherForm(self.version));
+        }
         if let Some(consent) = &self.consent
             && agreed != Some(consent.version)
         {
             return Err(Wrong::NoConsent(consent.version));
         }
         for field in &self.fields {
-            match answers.get(&field.key) {
+            match answers.get(&field.key).filter(|answer| !answer.is_empty()) {
                 None if field.required => return Err(Wrong::Missing(field.key.clone())),
                 Some(answer) if !field.kind.admits(answer) => {
                     return Err(Wrong::NotPossible(field.key.clone()));
@@ -148,6 +182,29 @@ impl Form {
     }
 }
 
+impl Answer {
+    /// Whether it says nothing: then it is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.trim().is_empty(),
+            Self::Texts(texts) => texts.is_empty(),
+            Self::YesNo(_) | Self::Number(_) => false,
+        }
+    }
+}
+
+/// A text without control characters; it may have several lines.
+fn is_text(text: &str) -> bool {
+    !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+}
+
+fn is_date(text: &str) -> bool {
+    let shaped = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let date = NaiveDate::parse_from_str(text, "%Y-%m-%d");
+    shaped && date.is_ok_and(|date| YEARS.contains(&date.year()))
+}
+
 impl Kind {
     /// Whether this may be answered.
     #[must_use]
@@ -155,6 +212,7 @@ impl Kind {
         match (self, answer) {
             (Self::Text { max_chars }, Answer::Text(text)) => {
                 (1..=(*max_chars).min(MAX_TEXT_CHARS)).contains(&text.chars().count())
+                    && is_text(text)
             }
             (Self::Number { min, max }, Answer::Number(number)) => (*min..=*max).contains(number),
             (Self::Choice { options }, Answer::Text(text)) => options.contains(text),
@@ -164,9 +222,7 @@ impl Kind {
                 })
             }
             (Self::YesNo, Answer::YesNo(_)) => true,
-            (Self::Date, Answer::Text(text)) => {
-                text.len() == 10 && NaiveDate::parse_from_str(text, "%Y-%m-%d").is_ok()
-            }
+            (Self::Date, Answer::Text(text)) => is_date(text),
             _ => false,
         }
     }

@@ -16,7 +16,8 @@ pub enum DepositRule {
         /// 1 or more.
         fen: i64,
     },
-    /// A share of the total, rounded half up to the fen.
+    /// A share of the total, ordered items among it, rounded half up to the fen: what is made ready for
+    /// somebody who does not come is the store's loss like their time.
     Percent {
         /// 1 to 100.
         percent: i64,
@@ -82,7 +83,7 @@ pub(crate) const fn percent_of(fen: i64, percent: i64) -> i64 {
 /// One part of a price.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Part {
-    /// What it is for: `service`, `level`, `travel`.
+    /// What it is for: `service`, `level`, `travel`, `items`.
     pub kind: String,
     /// Signed fen.
     pub fen: i64,
@@ -108,6 +109,14 @@ impl Price {
     #[must_use]
     pub fn and(mut self, part: Option<Part>) -> Self {
         self.parts.extend(part);
+        Self::of(self.parts)
+    }
+
+    /// The price with what is ordered beforehand: a part for each item, of so many at so much.
+    #[must_use]
+    pub fn with_items(mut self, items: impl IntoIterator<Item = (i64, i64)>) -> Self {
+        let part = |(quantity, each_fen)| Part { kind: "items".into(), fen: quantity * each_fen };
+        self.parts.extend(items.into_iter().map(part));
         Self::of(self.parts)
     }
 }

@@ -64,6 +64,24 @@ proptest! {
     }
 
     #[test]
+    fn items_are_parts_of_the_total_and_of_what_is_due(
+        base in 0..=MAX_PRICE_FEN, rule in rule(),
+        items in prop::collection::vec((1_i64..=99, 0..=MAX_PRICE_FEN), 0..30),
+    ) {
+        let sum: i64 = items.iter().map(|(quantity, each)| quantity * each).sum();
+        let count = items.len();
+        let price = price(base, &[], "").with_items(items);
+        prop_assert_eq!(price.parts.iter().map(|part| part.fen).sum::<i64>(), price.total_fen);
+        prop_assert_eq!(price.total_fen, base + sum);
+        prop_assert_eq!(price.parts.iter().filter(|part| part.kind == "items").count(), count);
+        let Split { due_fen, balance_fen } = rule.split(price.total_fen);
+        prop_assert_eq!(due_fen + balance_fen, base + sum);
+        if rule == DepositRule::Full {
+            prop_assert_eq!(due_fen, base + sum);
+        }
+    }
+
+    #[test]
     fn now_and_later_sum_to_the_total(rule in rule(), total in 0..=MAX_PRICE_FEN) {
         let Split { due_fen, balance_fen } = rule.split(total);
         prop_assert_eq!(due_fen + balance_fen, total);

@@ -36,6 +36,9 @@ use crate::catalog::ways::AssignBy;
 use crate::catalog::{Mode, Place};
 use crate::d1::Rows;
 use crate::error::{Answer, Code, Problem};
+use crate::extras::answers::Intake;
+use crate::extras::order::Ordered;
+use crate::extras::{self, Extras};
 use crate::http::Ctx;
 use crate::http::extract::Operation;
 use crate::http::fields::{Id, Instant, Name, Note, Phone};
@@ -71,6 +74,11 @@ pub struct MemberBooking {
     /// One of the member's addresses, for a visit at home.
     address_id: Option<Id>,
     note: Option<Note>,
+    /// Answers to the service's form, when it asks something.
+    intake: Option<Intake>,
+    /// What is ordered of the store's items.
+    #[serde(default)]
+    items: Ordered,
 }
 
 /// A booking that staff make for a customer.
@@ -97,6 +105,11 @@ pub struct StaffBooking {
     /// Where, for a visit at home elsewhere.
     address: Option<GivenAddress>,
     note: Option<Note>,
+    /// Answers to the service's form; they may be given later.
+    intake: Option<Intake>,
+    /// What is ordered of the store's items.
+    #[serde(default)]
+    items: Ordered,
 }
 
 /// An order just made or changed.
@@ -130,6 +143,8 @@ pub(crate) async fn book_as_member(
         place,
         address_id,
         note,
+        intake,
+        items,
     } = operation.body;
     let wish = Wish {
         store_id,
@@ -140,6 +155,7 @@ pub(crate) async fn book_as_member(
         payment,
         place: Where::of(place, address_id, None)?,
         offered: None,
+        extras: Extras { intake, items, may_wait: false },
     };
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
     book(&ctx, Booker::Member(member), operator, wish, customer, note.unwrap_or_default()).await
@@ -172,6 +188,8 @@ pub(crate) async fn book_as_staff(
         address_id,
         address,
         note,
+        intake,
+        items,
     } = operation.body;
     let payment = Payment::AtStore;
     let wish = Wish {
@@ -183,6 +201,7 @@ pub(crate) async fn book_as_staff(
         payment,
         place: Where::of(place, address_id, address)?,
         offered: None,
+        extras: Extras { intake, items, may_wait: true },
     };
     let customer = Customer::of_staff(member_id, contact_name, contact_phone);
     book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
@@ -205,6 +224,8 @@ pub(crate) struct Wish {
     pub place: Where,
     /// The place that was held for who waited.
     pub offered: Option<Offered>,
+    /// What comes with it.
+    pub extras: Extras,
 }
 
 /// For whom.
@@ -317,6 +338,8 @@ pub(crate) async fn book(
     if let Where::Known(id) = &wish.place {
         reads.push(queries::address(id, customer.member_id.as_ref()));
     }
+    let extras_at = reads.len();
+    reads.extend(wish.extras.read(&wish.store_id));
     let rows = db.read(reads).await?;
     let actor = match booker {
         Booker::Member(member) => order::Actor::Member(member.checked(&rows, 3)?.id),
@@ -341,6 +364,7 @@ pub(crate) async fn book(
         offer.visit(address.point()?, true)?;
     }
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
+    let extras = wish.extras.checked(&rows, extras_at, offer.intake.as_ref())?;
 
     // 2. Hold.
     let op = operator.op();
@@ -375,6 +399,7 @@ pub(crate) async fn book(
         customer: &customer,
         address: address.as_ref(),
         note: &note,
+        extras: &extras,
         class: None,
         offered: wish.offered.as_ref(),
     };
@@ -546,6 +571,7 @@ pub(crate) struct Made<'a> {
     /// Where it is, unless in the store.
     pub address: Option<&'a VisitAddress>,
     pub note: &'a Note,
+    pub extras: &'a extras::Checked,
     /// The session in which it is seats, when it is a class.
     pub class: Option<&'a session::Seats<'a>>,
     pub offered: Option<&'a Offered>,
@@ -560,6 +586,7 @@ impl Made<'_> {
             Mode::Assigned => offer.price_of_any(),
             _ => offer.price(technician).times(class.map_or(1, |class| class.seats)),
         };
+        let price = price.with_items(self.extras.items());
         let parts = serde_json::to_string(&price.parts).map_err(Problem::internal)?;
         let tiers = offer.service.cancellation();
         let cancellation = serde_json::to_string(&tiers).map_err(Problem::internal)?;
@@ -582,6 +609,7 @@ impl Made<'_> {
                 Payment::AtStore => "at_store",
             },
             total_fen: price.total_fen,
+            items_fen: self.extras.items_fen(),
             due_fen,
             hold_expires_at: waits.then_some(hold_expires_at),
             price_parts: &parts,
@@ -660,6 +688,7 @@ impl Made<'_> {
         if offer.store.ways.assign_by == AssignBy::FairTurn && class.is_none() {
             statements.push(queries::take_turn(technician.id(), ctx.now));
         }
+        statements.extend(self.extras.insert(&order_id, line.service_id, self.actor, ctx.now)?);
         let change = if waits { Change::AwaitingPayment } else { Change::Booked };
         let appointment = reminder::Appointment {
             order_id: &order_id,

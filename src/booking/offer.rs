@@ -8,6 +8,7 @@ use zhundian_domain::availability::{NotOffered, Notice, Offer as Rule, Opening, 
 use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::geo::Point;
 use zhundian_domain::home::{Home, HomeService, fee_part};
+use zhundian_domain::intake::Form;
 use zhundian_domain::pricing::{DepositRule, Part, Price, price};
 use zhundian_domain::time::{
     Bits, DayBits, DayRange, Interval, LocalInstant, Tick, UtcDay, date_at, local_instant, wall_at,
@@ -33,6 +34,7 @@ pub struct Row {
     offered: bool,
     taken: BTreeMap<NaiveDate, i64>,
     reminder_minutes: Option<Vec<i64>>,
+    intake: Option<Form>,
     technicians: Option<Vec<Technician>>,
     besides: Option<Besides>,
 }
@@ -251,6 +253,8 @@ pub struct Offer {
     pub store: Store,
     /// Minutes before the visit at which its messages go out.
     pub reminder_minutes: Vec<i64>,
+    /// What it asks its customers before the visit, where that was read.
+    pub intake: Option<Form>,
     /// Who can do it; the one asked for, or none of them when they cannot.
     pub technicians: Vec<Technician>,
     /// What is taken besides, one calendar of each.
@@ -276,7 +280,17 @@ impl Row {
         let (processing, pools) = self.besides.map_or((None, Vec::new()), Besides::into_pools);
         let technicians = self.technicians.unwrap_or_default();
         let reminder_minutes = self.reminder_minutes.unwrap_or_default();
-        Ok(Offer { service, store, reminder_minutes, technicians, pools, processing, visit: None })
+        let intake = self.intake;
+        Ok(Offer {
+            service,
+            store,
+            reminder_minutes,
+            intake,
+            technicians,
+            pools,
+            processing,
+            visit: None,
+        })
     }
 }
 

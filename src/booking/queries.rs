@@ -72,7 +72,7 @@ pub enum Detail {
     Starts,
     /// Names.
     Names,
-    /// Names, and how many appointments each technician has by date.
+    /// Names, how many appointments each technician has by date, and what the service asks.
     NamesAndLoads,
 }
 
@@ -139,6 +139,11 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
     } else {
         "NULL"
     };
+    let intake = if detail == Detail::NamesAndLoads {
+        "(SELECT json(intake) FROM service WHERE id = asked.service_id)"
+    } else {
+        "NULL"
+    };
     let cancellation = crate::catalog::cancellation("s", "asked.store_id");
     let sql = format!(
         "WITH asked AS ({asked})
@@ -168,6 +173,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
                 WHERE s.id = asked.service_id AND s.max_per_day IS NOT NULL GROUP BY l.date)),
             'reminder_minutes', (SELECT json(reminder_minutes) FROM service
                 WHERE id = asked.service_id),
+            'intake', {intake},
             'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),
@@ -318,6 +324,8 @@ pub struct Order<'a> {
     pub payment: &'a str,
     /// In fen.
     pub total_fen: i64,
+    /// What was ordered besides, of it, in fen.
+    pub items_fen: i64,
     /// To be paid now, in fen.
     pub due_fen: i64,
     /// Until when the time is held for payment.
@@ -372,7 +380,7 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
             order.cancellation,
             order.address.and_then(|address| serde_json::to_string(address).ok())
         ),
-        insert_line(order.id, order.total_fen, line, line_id),
+        insert_line(order.id, order.total_fen - order.items_fen, line, line_id),
     ]
 }
 

@@ -12,6 +12,7 @@
 mod fields;
 mod holidays;
 pub mod home;
+mod items;
 mod near;
 pub mod photos;
 mod queries;
@@ -44,6 +45,7 @@ pub fn routes() -> Routes {
         .public(routes!(technicians::list))
         .public(routes!(technicians::get))
         .public(routes!(photos::get))
+        .public(routes!(items::list))
         .staff(CatalogRead, routes!(stores::admin_list))
         .staff(CatalogRead, routes!(stores::admin_get))
         .staff(CatalogWrite, routes!(stores::create))
@@ -64,6 +66,11 @@ pub fn routes() -> Routes {
         .staff(CatalogWrite, routes!(resources::create))
         .staff(CatalogWrite, routes!(resources::change))
         .staff(CatalogWrite, routes!(resources::retire))
+        .staff(CatalogRead, routes!(items::admin_list))
+        .staff(CatalogRead, routes!(items::admin_get))
+        .staff(CatalogWrite, routes!(items::create))
+        .staff(CatalogWrite, routes!(items::change))
+        .staff(CatalogWrite, routes!(items::retire))
         .staff(ScheduleWrite, routes!(windows::get))
         .staff(ScheduleWrite, routes!(windows::set_weekly, windows::remove_weekly))
         .staff(ScheduleWrite, routes!(windows::set_date, windows::remove_date))

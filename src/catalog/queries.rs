@@ -63,7 +63,7 @@ const SERVICE: &str =
       JOIN store ON store.id = store_id AND store.status <> 'retired' WHERE service_id = r.id)),
     'skills', json((SELECT json_group_array(skill) FROM service_skill WHERE service_id = r.id)),
     'technicians', json((SELECT json_group_array(technician_id) FROM service_technician
-      WHERE service_id = r.id)))), '$.max_moves', r.max_moves)";
+      WHERE service_id = r.id)))), '$.max_moves', r.max_moves, '$.intake', json(r.intake))";
 
 const TECHNICIAN: &str = "json_object('id', r.id, 'name', r.name, 'photo', r.photo,
     'introduction', r.introduction, 'years_experience', r.years_experience, 'level', r.level,
@@ -77,6 +77,10 @@ const RESOURCE: &str =
     "json_object('id', r.id, 'store_id', r.store_id, 'kind', r.kind, 'type', r.type,
     'name', r.name, 'capacity', r.capacity, 'status', r.status, 'version', r.version)";
 
+const ITEM: &str = "json_object('id', r.id, 'store_id', r.store_id, 'category', r.category,
+    'name', r.name, 'description', r.description, 'photo', r.photo, 'price_fen', r.price_fen,
+    'max_per_order', r.max_per_order, 'status', r.status, 'version', r.version)";
+
 impl Table {
     const fn name(self) -> &'static str {
         match self {
@@ -84,6 +88,7 @@ impl Table {
             Self::Service => "service",
             Self::Technician => "technician",
             Self::Resource => "resource",
+            Self::Item => "item",
             Self::Photo => "photo",
         }
     }
@@ -94,6 +99,7 @@ impl Table {
             Self::Service => SERVICE,
             Self::Technician => TECHNICIAN,
             Self::Resource => RESOURCE,
+            Self::Item => ITEM,
             Self::Photo => "json_object('id', r.id)",
         }
     }
@@ -171,7 +177,7 @@ const fn lines_of(table: Table) -> &'static str {
             "l.id IN (SELECT line_id FROM line_claim WHERE calendar = 'room:' || ?1
                AND start_at > ?2 - 86400000 AND status = 'live' AND end_at > ?2)"
         }
-        Table::Store | Table::Photo => {
+        Table::Store | Table::Photo | Table::Item => {
             "l.store_id = ?1 AND l.start_at > ?2 - 86400000 AND l.status = 'live' AND l.end_at > ?2"
         }
     }
@@ -192,7 +198,7 @@ const fn sessions_of(table: Table) -> &'static str {
             "l.room_id = ?1 AND l.status = 'scheduled' AND l.start_at > ?2 - 86400000
              AND l.end_at > ?2"
         }
-        Table::Store | Table::Photo => {
+        Table::Store | Table::Photo | Table::Item => {
             "l.store_id = ?1 AND l.status = 'scheduled' AND l.start_at > ?2 - 86400000
              AND l.end_at > ?2"
         }
@@ -485,7 +491,7 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
                buffer_before_minutes, buffer_after_minutes, price_fen, level_prices, deposit, places,
                modes, min_notice_minutes, max_days_ahead, max_per_day, change_notice_minutes,
                max_moves, cancellation, reminder_minutes, resources, processing_after_minutes,
-               processing_minutes, status,
+               processing_minutes, intake, status,
                created_at, updated_at)
              SELECT ?1, ?2 ->> 'category', ?2 ->> 'name', ?2 ->> 'description', ?2 -> 'steps',
                ?2 -> 'photos', ?2 ->> 'duration_minutes', ?2 ->> 'buffer_before_minutes',
@@ -494,7 +500,7 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
                ?2 ->> 'max_days_ahead', ?2 ->> 'max_per_day', ?2 ->> 'change_notice_minutes',
                ?2 ->> 'max_moves', ?2 ->> 'cancellation', ?2 -> 'reminder_minutes', ?2 -> 'resources',
                ?2 ->> '$.processing.after_minutes',
-               ?2 ->> '$.processing.minutes', 'active', ?3, ?3
+               ?2 ->> '$.processing.minutes', ?2 ->> 'intake', 'active', ?3, ?3
              WHERE true
              ON CONFLICT (id) DO UPDATE SET category = excluded.category, name = excluded.name,
                description = excluded.description, steps = excluded.steps,
@@ -509,7 +515,7 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
                max_moves = excluded.max_moves, cancellation = excluded.cancellation,
                reminder_minutes = excluded.reminder_minutes, resources = excluded.resources,
                processing_after_minutes = excluded.processing_after_minutes,
-               processing_minutes = excluded.processing_minutes,
+               processing_minutes = excluded.processing_minutes, intake = excluded.intake,
                version = service.version + 1, updated_at = excluded.updated_at",
             id,
             document,
@@ -595,6 +601,41 @@ pub fn put_resource(id: &Id, document: &str, now: i64) -> Statement {
          WHERE true
          ON CONFLICT (id) DO UPDATE SET name = excluded.name, capacity = excluded.capacity,
            version = resource.version + 1, updated_at = excluded.updated_at",
+        id,
+        document,
+        now
+    )
+}
+
+/// The items of a store, by category and name, with those that are retired or without.
+pub fn items(store: &Id, retired: bool, after: (String, String, String), limit: i64) -> Statement {
+    let sold = if retired {
+        ""
+    } else {
+        "AND r.status = 'active'
+           AND EXISTS (SELECT 1 FROM store WHERE id = ?1 AND status <> 'retired')"
+    };
+    let sql = format!(
+        "SELECT {ITEM} AS json FROM item AS r
+         WHERE r.store_id = ?1 AND (r.category, r.name, r.id) > (?2, ?3, ?4) {sold}
+         ORDER BY r.category, r.name, r.id LIMIT ?5"
+    );
+    let params = vec![store.into(), after.0.into(), after.1.into(), after.2.into(), limit.into()];
+    Statement::new(sql, params)
+}
+
+/// An item's row; its store stays as it was made.
+pub fn put_item(id: &Id, document: &str, now: i64) -> Statement {
+    sql!(
+        "INSERT INTO item (id, store_id, category, name, description, photo, price_fen,
+           max_per_order, status, created_at, updated_at)
+         SELECT ?1, ?2 ->> 'store_id', ?2 ->> 'category', ?2 ->> 'name', ?2 ->> 'description',
+           ?2 ->> 'photo', ?2 ->> 'price_fen', ?2 ->> 'max_per_order', 'active', ?3, ?3
+         WHERE true
+         ON CONFLICT (id) DO UPDATE SET category = excluded.category, name = excluded.name,
+           description = excluded.description, photo = excluded.photo,
+           price_fen = excluded.price_fen, max_per_order = excluded.max_per_order,
+           version = item.version + 1, updated_at = excluded.updated_at",
         id,
         document,
         now
@@ -725,6 +766,7 @@ pub fn delete_unused_photos(before: i64, limit: i64) -> Statement {
            WHERE photo.uploaded_at < ?1
              AND NOT EXISTS (SELECT 1 FROM member WHERE avatar = photo.id)
              AND NOT EXISTS (SELECT 1 FROM visit_photo WHERE photo_id = photo.id)
+             AND NOT EXISTS (SELECT 1 FROM item WHERE item.photo = photo.id)
              AND photo.id NOT IN (
                SELECT shown.value FROM store, json_each(store.photos) AS shown
                UNION ALL SELECT shown.value FROM service, json_each(service.photos) AS shown

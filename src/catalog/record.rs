@@ -30,6 +30,8 @@ pub enum Table {
     Technician,
     /// `resource`.
     Resource,
+    /// `item`.
+    Item,
     /// `photo`.
     Photo,
 }
@@ -100,6 +102,7 @@ impl Refs {
             Table::Service => Code::UnknownService,
             Table::Technician => Code::UnknownTechnician,
             Table::Resource => Code::UnknownResource,
+            Table::Item => Code::UnknownItem,
             Table::Photo => Code::UnknownPhoto,
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::availability::{MAX_BUFFER_MINUTES, MAX_DAYS_AHEAD, MAX_SERVICE_MINUTES};
 use zhundian_domain::cancellation::Tiers;
+use zhundian_domain::intake::Form;
 use zhundian_domain::reminder::{LEADS, MAX_LEAD_MINUTES, MAX_LEADS, MIN_LEAD_MINUTES};
 
 use super::fields::{
@@ -18,6 +19,7 @@ use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
 use crate::d1::Statement;
 use crate::error::{Answer, Code, Problem};
+use crate::extras::form::IntakeForm;
 use crate::http::extract::{Body, PathId, Query};
 use crate::http::fields::{Fen, Id, Int, List, LongText, Name, Text};
 use crate::http::page::Page;
@@ -193,6 +195,9 @@ document! {
         /// When the treatment works by itself and the technician is free for somebody else.
         #[serde(default)]
         processing: Option<Processing>,
+        /// What it asks its customers before the visit.
+        #[serde(default)]
+        intake: Option<IntakeForm>,
         /// Where it is offered.
         stores: OfferedIn,
         /// What a technician must know; of no account when `technicians` names any.
@@ -217,7 +222,14 @@ impl NewService {
         ]
     }
 
-    fn statements(&self, ctx: &Ctx, id: &Id) -> Answer<Vec<Statement>> {
+    /// `before` is the service as it was.
+    fn statements(&self, ctx: &Ctx, id: &Id, before: Option<&Service>) -> Answer<Vec<Statement>> {
+        let version = before.map_or(1, |service| service.version + 1);
+        let form = before.and_then(|service| service.intake.as_ref());
+        let intake = match &self.intake {
+            Some(intake) => intake.form(form, version)?,
+            None => None,
+        };
         if let Deposit::Fixed { fen } = self.deposit
             && fen.get() > self.price_fen.get()
         {
@@ -261,6 +273,7 @@ impl NewService {
             "reminder_minutes": self.reminder_minutes,
             "resources": self.resources,
             "processing": self.processing,
+            "intake": intake,
             "stores": self.stores,
             "skills": self.skills,
             "technicians": self.technicians,
@@ -320,6 +333,9 @@ pub struct Service {
     pub resources: Vec<Needed>,
     /// When the technician is free within it.
     pub processing: Option<Processing>,
+    /// What it asks its customers before the visit.
+    #[schema(value_type = Option<IntakeForm>)]
+    pub intake: Option<Form>,
     /// Where it is offered; stores that are retired are left out.
     pub stores: Vec<Id>,
     /// What a technician must know.
@@ -377,7 +393,7 @@ pub async fn create(
     staff.require_each(Permission::CatalogWrite, &body.stores.0)?;
     require_modes(&ctx, &body.modes).await?;
     let id = ctx.new_id()?;
-    let statements = body.statements(&ctx, &id)?;
+    let statements = body.statements(&ctx, &id, None)?;
     record::write(&ctx, &id, None, body.refs(), statements).await.map(Created)
 }
 
@@ -428,7 +444,7 @@ pub async fn change(
         return Err(Problem::from(Code::ModeFixed).at("modes"));
     }
     require_modes(&ctx, &body.modes).await?;
-    let statements = body.statements(&ctx, &id)?;
+    let statements = body.statements(&ctx, &id, Some(&current))?;
     record::write(&ctx, &id, Some(version), body.refs(), statements).await.map(Json)
 }
 
@@ -489,6 +505,9 @@ pub struct PublicService {
     /// when it is the store's, and no store was asked for.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
+    /// What it asks before the visit: answered with the booking, or later where that is allowed.
+    #[schema(value_type = Option<IntakeForm>)]
+    pub intake: Option<Form>,
     /// Where it is offered.
     pub stores: Vec<Id>,
 }
@@ -515,6 +534,7 @@ impl PublicService {
             max_moves: it.max_moves,
             // Where neither says anything, everything comes back.
             cancellation: it.cancellation.or_else(|| store.map(|_| Tiers::default())),
+            intake: it.intake,
             stores: it.stores,
         }
     }

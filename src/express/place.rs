@@ -115,6 +115,7 @@ pub(crate) async fn place(
         status,
         payment: if waits { "online" } else { "at_store" },
         total_fen: deposit_fen,
+        items_fen: 0,
         due_fen: deposit_fen,
         hold_expires_at: waits.then(|| ctx.now + ctx.config().hold_minutes * 60_000),
         price_parts: &price_parts,

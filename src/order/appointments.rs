@@ -89,6 +89,8 @@ pub struct Item {
     note: String,
     /// Where the technician comes to, of a visit at home.
     address: Option<VisitAddress>,
+    /// How many things were ordered beforehand; the order's detail lists them.
+    items: i64,
     #[serde(skip)]
     key: (i64, Id),
 }
@@ -109,6 +111,7 @@ struct Row {
     phone: String,
     note: String,
     address: Option<VisitAddress>,
+    items: i64,
 }
 
 impl Row {
@@ -129,6 +132,7 @@ impl Row {
             phone: self.phone,
             note: self.note,
             address: self.address,
+            items: self.items,
         }
     }
 }

@@ -8,6 +8,8 @@ use zhundian_domain::zone::Zone;
 use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
 use crate::error::{Answer, Code, Problem};
+use crate::extras;
+use crate::extras::seen::{self, AnsweredIntake, BookedItem};
 use crate::http::extract::PathId;
 use crate::http::fields::{At, Id};
 use crate::http::{Ctx, Json};
@@ -18,6 +20,12 @@ use crate::order::{queries, view};
 pub struct Detail {
     /// The order.
     order: view::Order,
+    /// What was answered to the service's form; null when nothing was.
+    intake: Option<AnsweredIntake>,
+    /// Whether the service asks something and nothing was answered.
+    intake_missing: bool,
+    /// What was ordered beforehand.
+    items: Vec<BookedItem>,
     /// What happened to it, oldest first.
     timeline: Vec<Event>,
 }
@@ -53,7 +61,7 @@ impl Detail {
                 }
             }
         }
-        Self { order: self.order.for_member(), timeline: self.timeline }
+        Self { order: self.order.for_member(), ..self }
     }
 }
 
@@ -105,13 +113,15 @@ pub(crate) async fn detail_as_staff(
 }
 
 async fn detail(ctx: &Ctx, id: &Id) -> Answer<Detail> {
-    let rows = ctx.db()?.read(vec![queries::order(id), queries::timeline(id)]).await?;
+    let reads = vec![queries::order(id), queries::timeline(id), extras::queries::seen(id)];
+    let rows = ctx.db()?.read(reads).await?;
     let row: view::Row = rows.first(0)?.ok_or_else(|| Problem::from(Code::NotFound))?;
     let zone = row.zone();
     let order = row.into_view();
     let timeline =
         rows.one::<Vec<EventRow>>(1)?.into_iter().map(|event| into_event(zone, event)).collect();
-    Ok(Detail { order, timeline })
+    let (intake, intake_missing, items) = rows.one::<seen::Row>(2)?.into_view(zone);
+    Ok(Detail { order, intake, intake_missing, items, timeline })
 }
 
 fn into_event(zone: Zone, event: EventRow) -> Event {

@@ -268,7 +268,8 @@ pub fn day(day: &Day) -> Statement {
             'service_id', service_id,
             'service_name', (SELECT name FROM service WHERE id = service_id),
             'start_at', start_at, 'end_at', end_at, 'customer', customer, 'phone', phone, 'note', note,
-            'address', json(address)) AS json
+            'address', json(address), 'items', coalesce((SELECT sum(quantity) FROM order_item
+                WHERE order_id = item.order_id), 0)) AS json
          FROM (
             SELECT 'appointment' AS kind, l.id, l.order_id, o.status, l.technician_id, l.service_id,
                 l.start_at, l.end_at, o.contact_name AS customer, o.contact_phone AS phone, o.note,
@@ -289,7 +290,7 @@ pub fn day(day: &Day) -> Statement {
             FROM session s WHERE s.store_id = ?1 AND s.start_at >= ?5 AND s.start_at < ?6
                 AND (?2 IS NULL OR s.technician_id = ?2) AND (?3 IS NULL OR s.service_id = ?3)
                 AND CASE ?4 WHEN 'confirmed' THEN s.status = 'scheduled'
-                    WHEN 'cancelled' THEN s.status = 'cancelled' ELSE ?4 IS NULL END)
+                    WHEN 'cancelled' THEN s.status = 'cancelled' ELSE ?4 IS NULL END) AS item
          WHERE (start_at, id) > (CAST(?7 AS INTEGER), ?8)
          ORDER BY start_at, id LIMIT ?9",
         day.store_id,

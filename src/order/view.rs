@@ -148,7 +148,7 @@ pub struct CancellationDeadline {
 /// A part of a price.
 #[derive(Serialize, ToSchema)]
 pub struct PricePart {
-    /// `service`, `level`, `travel`; `deposit` as long as nothing else is known.
+    /// `service`, `level`, `travel`, `items`; `deposit` as long as nothing else is known.
     kind: String,
     /// Signed fen.
     fen: i64,
@@ -490,7 +490,7 @@ impl Order {
                 answer_by: line.answer_by.map(|at| At::new(zone, at)),
                 start_at: At::new(zone, line.start_at),
                 end_at: At::new(zone, line.end_at),
-                price_fen: order.total_fen,
+                price_fen: order.total_fen - order.items_fen,
                 resources,
                 session_id: None,
                 seats: 1,

@@ -17,6 +17,7 @@ use crate::calendars;
 use crate::catalog::Mode;
 use crate::d1::Statement;
 use crate::error::{Answer, Code, Problem};
+use crate::extras;
 use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{Id, Name, Note, Phone};
@@ -213,6 +214,7 @@ pub(crate) async fn book(
         actor: &actor,
         customer: &customer,
         note: &note,
+        extras: &extras::Checked::default(),
         class: Some(&class),
         offered: wish.offered.as_ref(),
     };

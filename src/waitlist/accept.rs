@@ -11,6 +11,7 @@ use crate::booking::claim::Operator;
 use crate::booking::visit::Where;
 use crate::catalog::Mode;
 use crate::error::{Answer, Code};
+use crate::extras::Extras;
 use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{Id, Instant, Note};
@@ -75,6 +76,8 @@ pub(crate) async fn accept(
         payment,
         place: Where::Store,
         offered,
+        // Whoever waited may answer later: the place is held for minutes.
+        extras: Extras { may_wait: true, ..Extras::default() },
     };
     book::book(&ctx, booker, operator, wish, customer, note).await
 }

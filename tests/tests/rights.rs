@@ -500,6 +500,15 @@ impl Scene {
         format!("/api/v1/admin/resources/{id}")
     }
 
+    fn item(&self) -> Value {
+        json!({"store_id": self.a.store, "category": "茶点", "name": "桂花糕", "price_fen": 1800})
+    }
+
+    async fn new_item(&self) -> String {
+        let id = self.created("/api/v1/admin/items", self.item()).await;
+        format!("/api/v1/admin/items/{id}")
+    }
+
     async fn new_address(&self) -> String {
         let path = "/api/v1/me/addresses";
         let reply = self.member.post(path, address()).await.expect(201);
@@ -551,6 +560,7 @@ impl Scene {
                 ask(Nobody, format!("/api/v1/availability?{what}&from={}&days=1", today()))
             }
             "get_photo" => ask(Nobody, format!("/api/v1/photos/{}", self.photo)),
+            "list_items" => ask(Nobody, format!("/api/v1/items?store_id={store}")),
             "list_services" => ask(Nobody, "/api/v1/services"),
             "get_service" => ask(Nobody, format!("/api/v1/services/{service}")),
             "list_stores" => ask(Nobody, "/api/v1/stores"),
@@ -577,6 +587,16 @@ impl Scene {
             }
             "orders" => ask(Mine, "/api/v1/orders"),
             "order" => ask(Member, format!("/api/v1/orders/{}", self.order().await.0)),
+            // Nothing is asked: whoever may answer learns that.
+            "put_intake" | "staff_put_intake" => {
+                let (order, _) = self.order().await;
+                let body = json!({"form_version": 1});
+                if operation == "put_intake" {
+                    ask(Member, format!("/api/v1/orders/{order}/intake")).with(body)
+                } else {
+                    ask(StoreA, format!("/api/v1/staff/orders/{order}/intake")).with(body)
+                }
+            }
             "cancel" => {
                 let (order, _) = self.order().await;
                 ask(Member, format!("/api/v1/orders/{order}/cancel")).with(json!({}))
@@ -898,6 +918,18 @@ impl Scene {
             }
             "retire_resource" => {
                 let path = format!("{}/retire", self.new_resource().await);
+                ask(StoreA, path).with(json!({"version": 1}))
+            }
+            "admin_list_items" => ask(StoreA, format!("/api/v1/admin/items?store_id={store}")),
+            "admin_get_item" => ask(StoreA, self.new_item().await),
+            "create_item" => ask(StoreA, "/api/v1/admin/items").with(self.item()),
+            "change_item" => {
+                let path = self.new_item().await;
+                let body = self.as_change(&path).await;
+                ask(StoreA, path).with(body)
+            }
+            "retire_item" => {
+                let path = format!("{}/retire", self.new_item().await);
                 ask(StoreA, path).with(json!({"version": 1}))
             }
             "get_windows" => ask(StoreA, windows),
