@@ -109,6 +109,7 @@ codes! {
     UnknownTechnician = "unknown_technician", UNPROCESSABLE_ENTITY, "没有这位技师,或已停用", "There is no such technician, or they are retired.";
     UnknownResource = "unknown_resource", UNPROCESSABLE_ENTITY, "没有这个房间或设备,或已停用", "There is no such room or equipment, or it is retired.";
     FieldFixed = "field_fixed", CONFLICT, "保存后不能再改", "It cannot be changed once saved.";
+    UnknownAddOn = "unknown_add_on", UNPROCESSABLE_ENTITY, "这项服务没有这个加项", "The service has no such add-on.";
     UnknownMember = "unknown_member", UNPROCESSABLE_ENTITY, "没有这位会员", "There is no such member.";
     UnknownPhoto = "unknown_photo", UNPROCESSABLE_ENTITY, "没有这张照片,请先上传", "There is no such photo; upload it first.";
     TierNotLater = "tier_not_later", UNPROCESSABLE_ENTITY, "每一档的时限都要比前一档更靠近开始", "Each tier must end closer to the start than the one before.";
@@ -181,6 +182,11 @@ codes! {
     TooManyWaits = "too_many_waits", CONFLICT, "最多同时候补 {} 个", "You wait for {} already, which is the most.";
     OfferExpired = "offer_expired", CONFLICT, "候补名额已过期或已使用", "The place that was offered is given up or taken.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
+
+    CannotExtend = "cannot_extend", CONFLICT, "后面已有安排,不能加钟", "What comes next leaves no time for more.";
+    TechnicianTwice = "technician_twice", UNPROCESSABLE_ENTITY, "一位技师不能同时做两项", "A technician cannot do two things at the same time.";
+    VisitTooLong = "visit_too_long", UNPROCESSABLE_ENTITY, "时间太长,最多 {} 分钟", "This takes too long: {} minutes at most.";
+    VisitMovesWhole = "visit_moves_whole", CONFLICT, "一次到店的几项服务一起改约", "The services of a visit move together.";
 
     // The visit.
     QrInvalid = "qr_invalid", UNPROCESSABLE_ENTITY, "这不是签到二维码", "This is no check-in code of ours.";

@@ -28,6 +28,9 @@ use crate::plan::feature;
 /// Minutes of notice, at most: thirty days.
 const MAX_NOTICE_MINUTES: i64 = 30 * 24 * 60;
 
+/// Minutes by which an add-on lengthens a service, at most.
+const MAX_ADD_ON_MINUTES: i64 = 240;
+
 /// Where a service is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -120,6 +123,38 @@ pub struct Needed {
 
 type Resources = List<Needed, 4>;
 
+/// What a customer may take with a service, as it is given.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GivenAddOn {
+    /// Of one that the service has already; a new one gets its id from us.
+    #[serde(default)]
+    pub id: Option<Id>,
+    /// What it is called.
+    pub name: Name,
+    /// By how much it lengthens the service.
+    pub minutes: AddOnMinutes,
+    /// What it costs.
+    pub price_fen: Fen,
+}
+
+/// What a customer may take with a service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AddOn {
+    /// Its id.
+    pub id: Id,
+    /// What it is called.
+    pub name: String,
+    /// By how much it lengthens the service.
+    pub minutes: i64,
+    /// What it costs, in fen.
+    pub price_fen: i64,
+}
+
+type AddOns = List<GivenAddOn, 20>;
+/// By how much an add-on lengthens a service.
+type AddOnMinutes = GridMinutes<0, MAX_ADD_ON_MINUTES>;
+
 /// Time within a service in which its technician is free; begins and ends within the service.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -193,6 +228,9 @@ document! {
         /// When the treatment works by itself and the technician is free for somebody else.
         #[serde(default)]
         processing: Option<Processing>,
+        /// What customers may take with it.
+        #[serde(default)]
+        add_ons: AddOns,
         /// Where it is offered.
         stores: OfferedIn,
         /// What a technician must know; of no account when `technicians` names any.
@@ -217,7 +255,29 @@ impl NewService {
         ]
     }
 
-    fn statements(&self, ctx: &Ctx, id: &Id) -> Answer<Vec<Statement>> {
+    /// The add-ons with their ids: those that the service has already keep theirs.
+    fn add_ons(&self, ctx: &Ctx, current: &[AddOn]) -> Answer<Vec<AddOn>> {
+        let mut all: Vec<AddOn> = Vec::new();
+        for (at, given) in self.add_ons.0.iter().enumerate() {
+            let refused = |code: Code| Problem::from(code).at(format!("add_ons[{at}].id"));
+            let id = match &given.id {
+                Some(id) if !current.iter().any(|one| one.id == *id) => {
+                    return Err(refused(Code::UnknownAddOn));
+                }
+                Some(id) if all.iter().any(|one| one.id == *id) => {
+                    return Err(refused(Code::DuplicateItem));
+                }
+                Some(id) => id.clone(),
+                None => ctx.new_id()?,
+            };
+            let name = given.name.as_str().to_owned();
+            let (minutes, price_fen) = (given.minutes.get(), given.price_fen.get());
+            all.push(AddOn { id, name, minutes, price_fen });
+        }
+        Ok(all)
+    }
+
+    fn statements(&self, ctx: &Ctx, id: &Id, current: &[AddOn]) -> Answer<Vec<Statement>> {
         if let Deposit::Fixed { fen } = self.deposit
             && fen.get() > self.price_fen.get()
         {
@@ -261,6 +321,7 @@ impl NewService {
             "reminder_minutes": self.reminder_minutes,
             "resources": self.resources,
             "processing": self.processing,
+            "add_ons": self.add_ons(ctx, current)?,
             "stores": self.stores,
             "skills": self.skills,
             "technicians": self.technicians,
@@ -320,6 +381,8 @@ pub struct Service {
     pub resources: Vec<Needed>,
     /// When the technician is free within it.
     pub processing: Option<Processing>,
+    /// What customers may take with it.
+    pub add_ons: Vec<AddOn>,
     /// Where it is offered; stores that are retired are left out.
     pub stores: Vec<Id>,
     /// What a technician must know.
@@ -377,7 +440,7 @@ pub async fn create(
     staff.require_each(Permission::CatalogWrite, &body.stores.0)?;
     require_modes(&ctx, &body.modes).await?;
     let id = ctx.new_id()?;
-    let statements = body.statements(&ctx, &id)?;
+    let statements = body.statements(&ctx, &id, &[])?;
     record::write(&ctx, &id, None, body.refs(), statements).await.map(Created)
 }
 
@@ -428,7 +491,7 @@ pub async fn change(
         return Err(Problem::from(Code::ModeFixed).at("modes"));
     }
     require_modes(&ctx, &body.modes).await?;
-    let statements = body.statements(&ctx, &id)?;
+    let statements = body.statements(&ctx, &id, &current.add_ons)?;
     record::write(&ctx, &id, Some(version), body.refs(), statements).await.map(Json)
 }
 
@@ -489,6 +552,8 @@ pub struct PublicService {
     /// when it is the store's, and no store was asked for.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
+    /// What may be taken with it.
+    pub add_ons: Vec<AddOn>,
     /// Where it is offered.
     pub stores: Vec<Id>,
 }
@@ -515,6 +580,7 @@ impl PublicService {
             max_moves: it.max_moves,
             // Where neither says anything, everything comes back.
             cancellation: it.cancellation.or_else(|| store.map(|_| Tiers::default())),
+            add_ons: it.add_ons,
             stores: it.stores,
         }
     }
