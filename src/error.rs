@@ -110,6 +110,7 @@ codes! {
     UnknownResource = "unknown_resource", UNPROCESSABLE_ENTITY, "没有这个房间或设备,或已停用", "There is no such room or equipment, or it is retired.";
     FieldFixed = "field_fixed", CONFLICT, "保存后不能再改", "It cannot be changed once saved.";
     UnknownItem = "unknown_item", UNPROCESSABLE_ENTITY, "这家门店没有这个商品,或已停用", "The store sells no such item, or it is retired.";
+    UnknownAddOn = "unknown_add_on", UNPROCESSABLE_ENTITY, "这项服务没有这个加项", "The service has no such add-on.";
     UnknownMember = "unknown_member", UNPROCESSABLE_ENTITY, "没有这位会员", "There is no such member.";
     UnknownPhoto = "unknown_photo", UNPROCESSABLE_ENTITY, "没有这张照片,请先上传", "There is no such photo; upload it first.";
     TierNotLater = "tier_not_later", UNPROCESSABLE_ENTITY, "每一档的时限都要比前一档更靠近开始", "Each tier must end closer to the start than the one before.";
@@ -189,6 +190,11 @@ codes! {
     ConsentRequired = "consent_required", UNPROCESSABLE_ENTITY, "请先阅读并同意第 {} 版说明", "Agree to the text of version {} first.";
     AnswerNotPossible = "answer_not_possible", UNPROCESSABLE_ENTITY, "不能这样回答", "This is no possible answer to the question.";
     OrderChanged = "order_changed", CONFLICT, "订单刚被修改,请刷新", "The order has just been changed; look at it again.";
+
+    CannotExtend = "cannot_extend", CONFLICT, "后面已有安排,不能加钟", "What comes next leaves no time for more.";
+    TechnicianTwice = "technician_twice", UNPROCESSABLE_ENTITY, "一位技师不能同时做两项", "A technician cannot do two things at the same time.";
+    VisitTooLong = "visit_too_long", UNPROCESSABLE_ENTITY, "时间太长,最多 {} 分钟", "This takes too long: {} minutes at most.";
+    VisitMovesWhole = "visit_moves_whole", CONFLICT, "一次到店的几项服务一起改约", "The services of a visit move together.";
 
     // The visit.
     QrInvalid = "qr_invalid", UNPROCESSABLE_ENTITY, "这不是签到二维码", "This is no check-in code of ours.";

@@ -28,15 +28,37 @@ impl Wanted {
     }
 }
 
+/// Steps that may still be tried: what bounds the work of looking ahead, however many starts are looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Steps(pub u32);
+
+impl Steps {
+    /// Takes one; whether there was one.
+    const fn take(&mut self) -> bool {
+        let some = self.0 > 0;
+        self.0 = self.0.saturating_sub(1);
+        some
+    }
+}
+
 /// A calendar for each, so that none is taken twice at the same time; the best that there are, the earlier
 /// ones choosing first. `None` when there is no way, or more than [`MAX_WANTED`] are wanted.
 #[must_use]
 pub fn assign(wanted: &[Wanted]) -> Option<Vec<usize>> {
-    let mut chosen = Vec::with_capacity(wanted.len());
-    (wanted.len() <= MAX_WANTED && choose(wanted, &mut chosen)).then_some(chosen)
+    assign_within(wanted, &mut Steps(u32::MAX))
 }
 
-fn choose(wanted: &[Wanted], chosen: &mut Vec<usize>) -> bool {
+/// As [`assign`], with so many steps at most; `None`, too, when they have run out.
+#[must_use]
+pub fn assign_within(wanted: &[Wanted], steps: &mut Steps) -> Option<Vec<usize>> {
+    let mut chosen = Vec::with_capacity(wanted.len());
+    (wanted.len() <= MAX_WANTED && choose(wanted, &mut chosen, steps)).then_some(chosen)
+}
+
+fn choose(wanted: &[Wanted], chosen: &mut Vec<usize>, steps: &mut Steps) -> bool {
+    if !steps.take() {
+        return false;
+    }
     let Some(next) = wanted.get(chosen.len()) else { return true };
     let first = next.like.and_then(|earlier| chosen.get(earlier).copied());
     let first = first.filter(|calendar| next.calendars.contains(calendar));
@@ -54,7 +76,7 @@ fn choose(wanted: &[Wanted], chosen: &mut Vec<usize>) -> bool {
         .collect();
     for calendar in free {
         chosen.push(calendar);
-        if choose(wanted, chosen) {
+        if choose(wanted, chosen, steps) {
             return true;
         }
         chosen.pop();

@@ -150,7 +150,7 @@ impl HomeService {
 /// The part of a price that the way is; none for a way that costs nothing.
 #[must_use]
 pub fn fee_part(fee_fen: i64) -> Option<Part> {
-    (fee_fen > 0).then(|| Part { kind: "travel".into(), fen: fee_fen })
+    (fee_fen > 0).then(|| Part::new("travel", fee_fen))
 }
 
 /// The place of a claim that is not in the store, with the ways from there as they were when it was

@@ -12,7 +12,8 @@
 //! - [`availability`]: which starts a service has in days of free bits (invariant I7);
 //! - [`geo`] and [`home`]: where the customer lives, how long the way is and what it costs;
 //! - [`recurrence`]: when the sessions of a service plan are;
-//! - [`assignment`]: who serves what in a visit; [`staffing`]: how an appointment comes to its technician;
+//! - [`composition`]: when the services of a visit are; [`assignment`]: who serves what in it;
+//!   [`staffing`]: how an appointment comes to its technician;
 //! - [`recommendation`]: which starts suit a member, their technicians and the store best;
 //! - [`pricing`] and [`order`]: what a booking costs and what may become of it;
 //! - [`payment`], [`cancellation`] and [`ledger`]: what evidence of a payment does, what comes back, and
@@ -26,6 +27,7 @@ pub mod availability;
 pub mod calendar;
 pub mod cancellation;
 pub mod check_in;
+pub mod composition;
 pub mod geo;
 pub mod home;
 pub mod icalendar;

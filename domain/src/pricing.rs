@@ -83,10 +83,30 @@ pub(crate) const fn percent_of(fen: i64, percent: i64) -> i64 {
 /// One part of a price.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Part {
-    /// What it is for: `service`, `level`, `travel`, `items`.
+    /// What it is for: `service`, `level`, `travel`, `add_on`, `items`.
     pub kind: String,
     /// Signed fen.
     pub fen: i64,
+    /// What it is called, when it has a name of its own: an add-on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The line whose price it is a part of, when there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line_id: Option<String>,
+}
+
+impl Part {
+    /// A part of this kind.
+    #[must_use]
+    pub fn new(kind: &str, fen: i64) -> Self {
+        Self { kind: kind.into(), fen, name: None, line_id: None }
+    }
+
+    /// What an add-on costs.
+    #[must_use]
+    pub fn add_on(name: &str, fen: i64) -> Self {
+        Self { name: Some(name.into()), ..Self::new("add_on", fen) }
+    }
 }
 
 /// A price with its explanation. The parts sum to the total.
@@ -105,19 +125,28 @@ impl Price {
         Self { total_fen: parts.iter().map(|part| part.fen).sum(), parts }
     }
 
-    /// The price with one part more, if there is one.
+    /// The price with more parts, if there are any.
     #[must_use]
-    pub fn and(mut self, part: Option<Part>) -> Self {
-        self.parts.extend(part);
+    pub fn and(mut self, parts: impl IntoIterator<Item = Part>) -> Self {
+        self.parts.extend(parts);
         Self::of(self.parts)
     }
 
     /// The price with what is ordered beforehand: a part for each item, of so many at so much.
     #[must_use]
     pub fn with_items(mut self, items: impl IntoIterator<Item = (i64, i64)>) -> Self {
-        let part = |(quantity, each_fen)| Part { kind: "items".into(), fen: quantity * each_fen };
+        let part = |(quantity, each_fen)| Part::new("items", quantity * each_fen);
         self.parts.extend(items.into_iter().map(part));
         Self::of(self.parts)
+    }
+
+    /// The same, as what one line of several costs.
+    #[must_use]
+    pub fn of_line(mut self, line_id: &str) -> Self {
+        for part in &mut self.parts {
+            part.line_id = Some(line_id.into());
+        }
+        self
     }
 }
 
@@ -129,9 +158,9 @@ impl Price {
 pub fn price(base_fen: i64, level_prices: &[(String, i64)], level: &str) -> Price {
     let with_level =
         level_prices.iter().find(|(name, _)| name == level).map_or(base_fen, |(_, fen)| *fen);
-    let mut parts = vec![Part { kind: "service".into(), fen: base_fen }];
+    let mut parts = vec![Part::new("service", base_fen)];
     if with_level != base_fen {
-        parts.push(Part { kind: "level".into(), fen: with_level - base_fen });
+        parts.push(Part::new("level", with_level - base_fen));
     }
     Price::of(parts)
 }

@@ -92,7 +92,7 @@ async fn read(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<ToMove> {
 }
 
 /// What is one's own one answers for oneself; for others, whoever may move their appointments.
-fn require(staff: &Staff, technician_id: &Id, store_id: &Id) -> Answer<()> {
+pub(super) fn require(staff: &Staff, technician_id: &Id, store_id: &Id) -> Answer<()> {
     let own = staff.technician_id.as_ref() == Some(technician_id);
     let permission = if own { Permission::BookingWriteOwn } else { Permission::BookingWrite };
     staff.require(permission, store_id)
@@ -185,17 +185,9 @@ pub(crate) async fn grab(
     if found.offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
-    let grabbed = Move {
-        order_id: &order_id,
-        line_id: &line_id,
-        known: &found.known,
-        offer: &found.offer,
-        technicians: (vec![&technician_id], 1),
-        to: (found.start, found.date),
-        actor: &Actor::Staff(staff.id),
-        event: "grabbed",
-        assignment: (next, None),
-    };
+    let line = found.moved(vec![&technician_id], found.start, found.date, (next, None))?;
+    let (lines, actor) = (&[line], &Actor::Staff(staff.id));
+    let grabbed = Move { order_id: &order_id, lines, actor, event: "grabbed", more: None };
     match grabbed.make(&ctx, &operator).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(not_held)) if not_held.refusal == zhundian_domain::calendar::Refusal::Released => {

@@ -160,17 +160,10 @@ pub(crate) async fn assign(
     if found.offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
-    let assigned = Move {
-        order_id: &order_id,
-        line_id: &line_id,
-        known: &found.known,
-        offer: &found.offer,
-        technicians: (vec![&technician_id], 1),
-        to: (found.start, found.date),
-        actor: &actor,
-        event: "assigned",
-        assignment: (next, None),
-    };
+    let line = found.moved(vec![&technician_id], found.start, found.date, (next, None))?;
+    let lines = &[line];
+    let assigned =
+        Move { order_id: &order_id, lines, actor: &actor, event: "assigned", more: None };
     match assigned.make(&ctx, &operator).await? {
         Ok(answer) => Ok(answer),
         Err(not_held) if not_held.refusal == Refusal::Released => Err(Code::OrderChanged.into()),

@@ -19,8 +19,9 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zhundian_domain::calendar::{ClaimSpec, ClaimState, Refusal};
+use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::order::{Event, Status, apply};
-use zhundian_domain::pricing::DepositRule;
+use zhundian_domain::pricing::{DepositRule, Part, Price};
 use zhundian_domain::reminder::Change;
 use zhundian_domain::staffing::{Assignment, answer_by};
 use zhundian_domain::time::{Interval, Tick, date_at};
@@ -32,6 +33,7 @@ use crate::booking::offer::{Offer, Row, Technician, days_around};
 use crate::booking::queries::{self, Asked, Detail};
 use crate::booking::visit::{GivenAddress, VisitAddress, Where};
 use crate::calendars;
+use crate::catalog::fields::Set;
 use crate::catalog::ways::AssignBy;
 use crate::catalog::{Mode, Place};
 use crate::d1::Rows;
@@ -44,6 +46,7 @@ use crate::http::extract::Operation;
 use crate::http::fields::{Id, Instant, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
 use crate::order;
+use crate::order::view::Line;
 use crate::outbox::{self, Message};
 use crate::{reminder, session, waitlist};
 
@@ -56,6 +59,9 @@ pub enum Payment {
     /// At the store.
     AtStore,
 }
+
+/// Add-ons that are taken with a service.
+pub type AddOnIds = Set<Id, 10>;
 
 /// A member's booking.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -74,6 +80,9 @@ pub struct MemberBooking {
     /// One of the member's addresses, for a visit at home.
     address_id: Option<Id>,
     note: Option<Note>,
+    /// Add-ons of the service that are taken with it.
+    #[serde(default)]
+    add_ons: AddOnIds,
     /// Answers to the service's form, when it asks something.
     intake: Option<Intake>,
     /// What is ordered of the store's items.
@@ -105,6 +114,9 @@ pub struct StaffBooking {
     /// Where, for a visit at home elsewhere.
     address: Option<GivenAddress>,
     note: Option<Note>,
+    /// Add-ons of the service that are taken with it.
+    #[serde(default)]
+    add_ons: AddOnIds,
     /// Answers to the service's form; they may be given later.
     intake: Option<Intake>,
     /// What is ordered of the store's items.
@@ -143,6 +155,7 @@ pub(crate) async fn book_as_member(
         place,
         address_id,
         note,
+        add_ons,
         intake,
         items,
     } = operation.body;
@@ -154,6 +167,7 @@ pub(crate) async fn book_as_member(
         mode,
         payment,
         place: Where::of(place, address_id, None)?,
+        add_ons: add_ons.0,
         offered: None,
         extras: Extras { intake, items, may_wait: false },
     };
@@ -188,6 +202,7 @@ pub(crate) async fn book_as_staff(
         address_id,
         address,
         note,
+        add_ons,
         intake,
         items,
     } = operation.body;
@@ -200,6 +215,7 @@ pub(crate) async fn book_as_staff(
         mode: mode.unwrap_or(Mode::Direct),
         payment,
         place: Where::of(place, address_id, address)?,
+        add_ons: add_ons.0,
         offered: None,
         extras: Extras { intake, items, may_wait: true },
     };
@@ -222,6 +238,8 @@ pub(crate) struct Wish {
     pub mode: Mode,
     pub payment: Payment,
     pub place: Where,
+    /// What is taken with the service.
+    pub add_ons: Vec<Id>,
     /// The place that was held for who waited.
     pub offered: Option<Offered>,
     /// What comes with it.
@@ -349,6 +367,7 @@ pub(crate) async fn book(
         return Ok(answer);
     }
     let mut offer = rows.one::<Row>(1)?.into_offer()?;
+    offer.add(&wish.add_ons)?;
     let customer = customer.known(&rows, 2)?;
     check_terms(ctx, &offer, &wish, by_staff)?;
     customer.check_payment(&offer, wish.payment, by_staff)?;
@@ -387,12 +406,10 @@ pub(crate) async fn book(
     let technician = offer.attending(&taken.own()?.calendar)?;
 
     // 3. Commit.
+    let line = MadeLine { offer: &offer, technician, taken: &taken, date, guest: None };
     let made = Made {
         ctx,
-        offer: &offer,
-        technician,
-        taken: &taken,
-        date,
+        lines: &[line],
         mode: wish.mode,
         payment: wish.payment,
         actor: &actor,
@@ -557,13 +574,11 @@ fn turn(op: &str, technician: &Id) -> u64 {
     })
 }
 
-/// An order about to be made.
+/// An order about to be made. A booking is a visit of one line.
 pub(crate) struct Made<'a> {
     pub ctx: &'a Ctx,
-    pub offer: &'a Offer,
-    pub technician: &'a Technician,
-    pub taken: &'a Taken,
-    pub date: NaiveDate,
+    /// At least one, that which begins first in front.
+    pub lines: &'a [MadeLine<'a>],
     pub mode: Mode,
     pub payment: Payment,
     pub actor: &'a order::Actor,
@@ -577,28 +592,67 @@ pub(crate) struct Made<'a> {
     pub offered: Option<&'a Offered>,
 }
 
+/// One line of it, with what was taken for it.
+pub(crate) struct MadeLine<'a> {
+    pub offer: &'a Offer,
+    pub technician: &'a Technician,
+    pub taken: &'a Taken,
+    pub date: NaiveDate,
+    /// For whom, when it is somebody else than the one who books.
+    pub guest: Option<&'a str>,
+}
+
+impl<'a> MadeLine<'a> {
+    fn spec(&self) -> Answer<&'a ClaimSpec> {
+        Ok(&self.taken.own()?.claim.spec)
+    }
+
+    fn price(&self, made: &Made) -> Answer<Price> {
+        let price = match made.mode {
+            Mode::Assigned => self.offer.price_of_any(),
+            _ => self.offer.price(self.technician).times(made.class.map_or(1, |class| class.seats)),
+        };
+        Ok(if made.lines.len() > 1 { price.of_line(&self.spec()?.id) } else { price })
+    }
+
+    /// The line as it is written; the clock of an answer begins when the order is paid.
+    fn written(&self, made: &Made, waits: bool) -> Answer<queries::Line<'a>> {
+        let spec = self.spec()?;
+        let (assignment, minutes) = made.assignment(self.offer);
+        let answer_by = minutes
+            .filter(|_| !waits)
+            .map(|minutes| answer_by(made.ctx.now, minutes, spec.service.start.ms()));
+        let mut line =
+            line(self.offer, self.technician.id(), spec, self.date, (assignment, answer_by));
+        if made.class.is_some() {
+            line.end_at = spec.service.end.ms();
+        }
+        line.guest = self.guest;
+        if !self.offer.add_ons().is_empty() {
+            let json = serde_json::to_string(self.offer.add_ons()).map_err(Problem::internal)?;
+            line.add_ons = Some(json);
+        }
+        Ok(line)
+    }
+}
+
 impl Made<'_> {
     pub fn commit(&self) -> Answer<Commit> {
-        let Self { ctx, offer, technician, taken, date, class, .. } = *self;
-        let own = &taken.own()?.claim;
-        let spec = &own.spec;
-        let price = match self.mode {
-            Mode::Assigned => offer.price_of_any(),
-            _ => offer.price(technician).times(class.map_or(1, |class| class.seats)),
-        };
-        let price = price.with_items(self.extras.items());
+        let Self { ctx, class, .. } = *self;
+        let first = self.lines.first().ok_or_else(|| Problem::internal("an order of no lines"))?;
+        let offer = first.offer;
+        let prices =
+            self.lines.iter().map(|line| line.price(self)).collect::<Answer<Vec<Price>>>()?;
+        let price = Price::of(prices.iter().flat_map(|price| price.parts.clone()).collect())
+            .with_items(self.extras.items());
         let parts = serde_json::to_string(&price.parts).map_err(Problem::internal)?;
         let tiers = offer.service.cancellation();
         let cancellation = serde_json::to_string(&tiers).map_err(Problem::internal)?;
         let order_id = ctx.new_id()?;
-        let due_fen = due_fen(self.payment, offer.service.deposit, price.total_fen);
+        let due_fen = self.due_fen(&prices);
         let status = apply(Status::Created, Event::Placed { due_fen }).map_err(order::refused)?;
         let waits = status == Status::PendingPayment;
-        // A retry that finds the hold of an earlier run must not promise more time than it has.
-        let hold_expires_at = match own.state {
-            ClaimState::Held { expires_at } => expires_at,
-            _ => ctx.now,
-        };
+        let notice = self.lines.iter().map(|line| line.offer.service.change_notice_minutes).max();
         let order = queries::Order {
             id: &order_id,
             member_id: self.customer.member_id.as_ref(),
@@ -609,84 +663,71 @@ impl Made<'_> {
                 Payment::AtStore => "at_store",
             },
             total_fen: price.total_fen,
-            items_fen: self.extras.items_fen(),
             due_fen,
-            hold_expires_at: waits.then_some(hold_expires_at),
+            hold_expires_at: if waits { Some(self.held_until()?) } else { None },
             price_parts: &parts,
             cancellation: &cancellation,
-            change_notice_minutes: offer.service.change_notice_minutes,
+            change_notice_minutes: notice.unwrap_or_default(),
             contact_name: &self.customer.name,
             contact_phone: &self.customer.phone,
             note: self.note.as_str(),
             address: self.address,
             now: ctx.now,
         };
-        let (assignment, minutes) = self.assignment();
-        // The clock of an answer begins when the order is paid.
-        let answer_by = minutes
-            .filter(|_| !waits)
-            .map(|minutes| answer_by(ctx.now, minutes, spec.service.start.ms()));
-        let mut line = line(offer, technician.id(), spec, date, (assignment, answer_by));
-        if class.is_some() {
-            line.end_at = spec.service.end.ms();
-        }
-        let mut view = order::view::Order::made(
-            &order,
-            &line,
-            &spec.id,
-            offer,
-            (&technician.1, taken.resources(offer)),
-            price.parts,
-            &tiers,
-        );
-        if let Some(class) = class {
-            view.seated(&class.session.id, class.seats);
-        }
-        if matches!(self.actor, order::Actor::Member(_)) {
-            view = view.for_member();
-        }
-        let response =
-            serde_json::to_string(&OrderAnswer { order: view }).map_err(Problem::internal)?;
+        let lines = self
+            .lines
+            .iter()
+            .map(|line| line.written(self, waits))
+            .collect::<Answer<Vec<queries::Line>>>()?;
+        let line = lines.first().ok_or_else(|| Problem::internal("an order of no lines"))?;
+        let response = self.answer(&order, &lines, &prices, (price.parts, &tiers))?;
         // What is to be paid first is confirmed when it is.
         let mut rows = Vec::new();
         if !waits {
             let order_id = Some(order_id.clone());
-            let confirm = Message::Confirm { claims: taken.claims(), order_id, paid: false };
-            rows.push(outbox::Row::new(ctx, confirm)?);
+            let claims = self.lines.iter().flat_map(|line| line.taken.claims()).collect();
+            rows.push(outbox::Row::new(ctx, Message::Confirm { claims, order_id, paid: false })?);
         }
-        let [insert_order, insert_line] = queries::insert_order(&order, &line, &spec.id);
-        let detail =
+        let mut detail =
             serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
+        if lines.len() > 1 {
+            detail["lines"] = lines.len().into();
+        }
         let event_id = ctx.new_id()?;
-        let stands = match class {
-            Some(class) => class.stand(&line, order.member_id),
-            None => queries::appointment_stands(
-                &line,
-                &spec.id,
-                offer.service.max_per_day,
-                order.member_id,
-            ),
-        };
-        let mut statements = vec![
-            stands,
-            insert_order,
-            insert_line,
-            order::queries::insert_event(
-                &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
-            ),
-        ];
+        let mut statements = Vec::new();
+        for (index, (made, line)) in self.lines.iter().zip(&lines).enumerate() {
+            let line_id = line.claim_id;
+            // A line counts those before it: it is looked at when they are written.
+            statements.push(match class {
+                Some(class) => class.stand(line, order.member_id),
+                None => queries::appointment_stands(
+                    line,
+                    line_id,
+                    made.offer.service.max_per_day,
+                    order.member_id,
+                ),
+            });
+            if index == 0 {
+                statements.push(queries::insert_order(&order, line));
+            }
+            let price_fen = prices.get(index).map_or(0, |price| price.total_fen);
+            statements.push(queries::insert_line(&order_id, price_fen, line, line_id));
+            statements.extend(made.taken.insert_besides(&order_id, line_id, line.store_id)?);
+            if made.offer.store.ways.assign_by == AssignBy::FairTurn && class.is_none() {
+                statements.push(queries::take_turn(made.technician.id(), ctx.now));
+            }
+        }
+        statements.push(order::queries::insert_event(
+            &event_id, &order_id, ctx.now, "booked", self.actor, &detail,
+        ));
         if let (order::Actor::Member(member_id), Payment::AtStore) = (self.actor, self.payment)
             && offer.store.prepay_after_no_shows.is_some()
         {
             statements.push(queries::may_pay_later(member_id, &offer.store.id));
         }
-        statements.extend(taken.insert_besides(&order_id, &spec.id, line.store_id)?);
-        statements.extend(class.map(|class| class.seat(&spec.id)));
+        statements.extend(class.map(|class| class.seat(line.claim_id)));
         if let Some(offered) = self.offered {
             statements.extend(waitlist::queries::booked(&offered.entry_id, &order_id, ctx.now));
-        }
-        if offer.store.ways.assign_by == AssignBy::FairTurn && class.is_none() {
-            statements.push(queries::take_turn(technician.id(), ctx.now));
         }
         statements.extend(self.extras.insert(&order_id, line.service_id, self.actor, ctx.now)?);
         let change = if waits { Change::AwaitingPayment } else { Change::Booked };
@@ -699,12 +740,65 @@ impl Made<'_> {
         statements.extend(reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?);
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
     }
-}
 
-impl Made<'_> {
-    /// Whose it is, and how many minutes they have to accept it.
-    fn assignment(&self) -> (Assignment, Option<i64>) {
-        let ways = &self.offer.store.ways;
+    /// The answer that tells of it.
+    fn answer(
+        &self,
+        order: &queries::Order,
+        lines: &[queries::Line],
+        prices: &[Price],
+        (parts, tiers): (Vec<Part>, &Tiers),
+    ) -> Answer<String> {
+        let mut shown = Vec::new();
+        for ((made, line), price) in self.lines.iter().zip(lines).zip(prices) {
+            let id = line.claim_id.parse().map_err(|()| Problem::internal("a claim's id"))?;
+            let resources = made.taken.resources(made.offer);
+            let (offer, name) = (made.offer, &made.technician.1);
+            shown.push(Line::made(line, id, offer, name, resources, price.total_fen));
+        }
+        let (Some(first), Some(made)) = (lines.first(), self.lines.first()) else {
+            return Err(Problem::internal("an order of no lines"));
+        };
+        let mut view = order::view::Order::made(order, first, made.offer, shown, parts, tiers);
+        if let Some(class) = self.class {
+            view.seated(&class.session.id, class.seats);
+        }
+        if matches!(self.actor, order::Actor::Member(_)) {
+            view = view.for_member();
+        }
+        serde_json::to_string(&OrderAnswer { order: view }).map_err(Problem::internal)
+    }
+
+    /// Until when all of it is held for payment. A retry that finds the holds of an earlier run must not
+    /// promise more time than they have.
+    fn held_until(&self) -> Answer<i64> {
+        let mut until = i64::MAX;
+        for line in self.lines {
+            until = until.min(match line.taken.own()?.claim.state {
+                ClaimState::Held { expires_at } => expires_at,
+                _ => self.ctx.now,
+            });
+        }
+        Ok(until)
+    }
+
+    /// What must be paid before the visit: the deposits, or all of it when the customer wants to pay online
+    /// for what could be paid at the store.
+    fn due_fen(&self, prices: &[Price]) -> i64 {
+        let rules = || self.lines.iter().map(|line| line.offer.service.deposit);
+        // What is ordered with it goes by the rule of the first.
+        let ordered = std::iter::once(self.extras.items_fen()).chain(std::iter::repeat(0));
+        let fen = prices.iter().zip(ordered).map(|(price, items_fen)| price.total_fen + items_fen);
+        match self.payment {
+            Payment::AtStore => 0,
+            Payment::Online if rules().all(|rule| rule == DepositRule::None) => fen.sum(),
+            Payment::Online => rules().zip(fen).map(|(rule, fen)| rule.of(fen)).sum(),
+        }
+    }
+
+    /// Whose a line is, and how many minutes they have to accept it.
+    fn assignment(&self, offer: &Offer) -> (Assignment, Option<i64>) {
+        let ways = &offer.store.ways;
         match (self.mode, self.actor, ways.accept_within_minutes) {
             (Mode::Assigned, ..) if !ways.assign_at_once => (Assignment::Provisional, None),
             (Mode::Direct, order::Actor::Member(_), Some(minutes)) => {
@@ -712,16 +806,6 @@ impl Made<'_> {
             }
             _ => (Assignment::Assigned, None),
         }
-    }
-}
-
-/// What must be paid before the visit: the deposit, or all of it when the customer wants to pay online
-/// for what could be paid at the store.
-fn due_fen(payment: Payment, deposit: DepositRule, total_fen: i64) -> i64 {
-    match (payment, deposit) {
-        (Payment::AtStore, _) => 0,
-        (Payment::Online, DepositRule::None) => total_fen,
-        (Payment::Online, rule) => rule.split(total_fen).due_fen,
     }
 }
 
@@ -751,5 +835,7 @@ pub fn line<'a>(
         date: date_at(offer.store.time_zone, start_at).unwrap_or(date),
         assignment,
         answer_by,
+        add_ons: None,
+        guest: None,
     }
 }

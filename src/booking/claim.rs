@@ -160,7 +160,7 @@ pub async fn hold(ctx: &Ctx, calendar: &str, spec: &ClaimSpec, hold_ms: i64) -> 
 }
 
 /// Time that an operation needs in one calendar, of several that would do.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Need {
     /// The calendars that would do, the best first.
     pub calendars: Vec<String>,
@@ -229,6 +229,13 @@ impl Taken {
     /// None in practice: a line needs its technician.
     pub fn own(&self) -> Answer<&Held> {
         self.0.first().and_then(|parts| parts.first()).ok_or_else(|| Problem::internal("no hold"))
+    }
+
+    /// What each of several lines has got, given how many needs each had, in their order.
+    #[must_use]
+    pub fn split(self, counts: &[usize]) -> Vec<Self> {
+        let mut rest = self.0.into_iter();
+        counts.iter().map(|count| Self(rest.by_ref().take(*count).collect())).collect()
     }
 
     fn all(&self) -> impl Iterator<Item = &Held> {
@@ -312,6 +319,44 @@ pub async fn hold_all(
     terms: Terms<'_>,
     needs: &[Need],
 ) -> Answer<Result<Taken, NotHeld>> {
+    match hold_each(ctx, terms, needs).await? {
+        Ok(taken) => Ok(Ok(taken)),
+        Err((not_held, got)) => {
+            give_back_all(ctx, got).await;
+            Ok(Err(not_held))
+        }
+    }
+}
+
+/// As [`hold_all`], and what was got is given back before it is answered: others may be asked next.
+///
+/// # Errors
+/// As there.
+pub async fn hold_all_or_return(
+    ctx: &Ctx,
+    terms: Terms<'_>,
+    needs: &[Need],
+) -> Answer<Result<Taken, NotHeld>> {
+    match hold_each(ctx, terms, needs).await? {
+        Ok(taken) => Ok(Ok(taken)),
+        Err((mut not_held, got)) => {
+            for one in got {
+                let call = GiveBack { claim_id: one.claim.spec.id, run: ctx.request_id.clone() };
+                let reply = ctx.calendars().call(&one.calendar, &call).await?;
+                not_held.fresh.push((one.calendar, reply.days));
+            }
+            Ok(Err(not_held))
+        }
+    }
+}
+
+/// Asks for one need after the other, in the order of their calendars' names; with a refusal comes what was
+/// got before it.
+async fn hold_each(
+    ctx: &Ctx,
+    terms: Terms<'_>,
+    needs: &[Need],
+) -> Answer<Result<Taken, (NotHeld, Vec<Held>)>> {
     let mut order: Vec<usize> = (0..needs.len()).collect();
     order.sort_by_key(|index| needs.get(*index).and_then(|need| need.calendars.first()));
     let mut held: Vec<Vec<Held>> = needs.iter().map(|_| Vec::new()).collect();
@@ -319,8 +364,7 @@ pub async fn hold_all(
     for index in order {
         let (Some(need), Some(slot)) = (needs.get(index), held.get_mut(index)) else { continue };
         let Some(parts) = hold_any(ctx, terms, index, need, &mut not_held).await? else {
-            give_back_all(ctx, held.into_iter().flatten().collect()).await;
-            return Ok(Err(not_held));
+            return Ok(Err((not_held, held.into_iter().flatten().collect())));
         };
         *slot = parts;
     }

@@ -125,18 +125,9 @@ async fn next(ctx: &Ctx, order_id: &Id, line_id: &Id, known: ToMove) -> Answer<(
     let (wanted, minutes) = moving::to_accept(offer);
     let to_accept = wanted == Assignment::Asked;
     let state = apply(known.assignment, Event::NextAsked { to_accept }).map_err(not_declined)?;
-    let free = technicians.len();
-    let moved = Move {
-        order_id,
-        line_id,
-        known,
-        offer,
-        technicians: (technicians, free),
-        to: (*start, *date),
-        actor: &Actor::System,
-        event: "handed_on",
-        assignment: (state, minutes),
-    };
+    let line = found.moved(technicians, *start, *date, (state, minutes))?;
+    let (lines, actor) = (&[line], &Actor::System);
+    let moved = Move { order_id, lines, actor, event: "handed_on", more: None };
     match moved.make(ctx, &operator).await? {
         Ok(_) => Ok(()),
         // Taken a moment ago; the projection says so by the next run.

@@ -6,6 +6,8 @@
 //! - [`offer`]: the read model of a service in a store, and the checks that need no calendar;
 //! - [`availability`]: `GET /api/v1/availability`;
 //! - [`book`]: `POST /api/v1/bookings`, and the same for staff;
+//! - [`compose`]: visits of several lines; [`party`]: who serves them;
+//! - [`extend`]: lengthening an appointment by add-ons;
 //! - [`reschedule`]: moving an appointment, by the same claim path;
 //! - [`moving`]: what reschedule, assign and answer have in common;
 //! - [`assign`]: staff say who does it;
@@ -23,9 +25,12 @@ pub mod availability;
 pub mod block;
 pub mod book;
 pub mod claim;
+pub mod compose;
+pub mod extend;
 pub mod handover;
 pub mod moving;
 pub mod offer;
+pub mod party;
 pub mod queries;
 pub mod recommended;
 pub mod reschedule;
@@ -42,6 +47,10 @@ pub fn routes() -> Routes {
         .member(routes!(recommended::recommended))
         .member(routes!(book::book_as_member))
         .staff(Permission::BookingWrite, routes!(book::book_as_staff))
+        .public(routes!(compose::availability))
+        .member(routes!(compose::visit_as_member))
+        .staff(Permission::BookingWrite, routes!(compose::visit_as_staff))
+        .staff(Permission::BookingWriteOwn, routes!(extend::extend))
         .member(routes!(reschedule::reschedule_as_member))
         .staff(Permission::BookingWrite, routes!(reschedule::reschedule_as_staff))
         .staff(Permission::BookingWrite, routes!(assign::candidates))

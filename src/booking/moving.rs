@@ -7,18 +7,19 @@ use chrono::NaiveDate;
 use http::StatusCode;
 use serde::Deserialize;
 use zhundian_domain::order::{Event, Status, apply};
+use zhundian_domain::pricing::{Part, Price};
 use zhundian_domain::reminder::Change;
 use zhundian_domain::staffing::{Assignment, USUAL_WAIT_MINUTES, answer_by};
 use zhundian_domain::time::{Tick, date_at};
 
-use crate::booking::book::{self, OrderAnswer, line};
+use crate::booking::book::{self, OrderAnswer};
 use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Terms};
 use crate::booking::offer::{Offer, Row};
 use crate::booking::queries::{self, Asked, Detail};
 use crate::booking::visit::VisitAddress;
 use crate::calendars;
-use crate::catalog::Mode;
 use crate::catalog::ways::AssignBy;
+use crate::catalog::{AddOn, Mode};
 use crate::d1::Statement;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
@@ -38,16 +39,13 @@ pub struct ToMove {
     pub status: Status,
     /// The order's version.
     pub version: i64,
-    /// Least minutes before the start for the member to move it.
-    pub change_notice_minutes: i64,
+    /// Least minutes before the start for the member to move it; how often they have; how often they may,
+    /// `None` for no limit.
+    changes: (i64, i64, Option<i64>),
     /// In whose calendar it stands.
     pub technician_id: Id,
     /// Its start, UTC milliseconds.
     pub start_at: i64,
-    /// How often the member has moved it.
-    pub moves: i64,
-    /// How often they may; `None` for no limit.
-    pub max_moves: Option<i64>,
     /// How the order was booked.
     pub mode: String,
     /// How far it has come to its technician.
@@ -60,10 +58,43 @@ pub struct ToMove {
     pub service_id: Id,
     /// The session in which it is seats, when it is a class; and how many.
     pub class: (Option<Id>, u16),
-    /// Calendar and id of each, the line's own first in its calendar.
-    pub claims: Vec<(String, String)>,
+    /// The line itself, among those of its order.
+    pub line: OfVisit,
+    /// Its claims, the earlier ones first in each calendar.
+    pub claims: Vec<OwnClaim>,
     /// Where it takes place, when not in the store.
     pub address: Option<VisitAddress>,
+}
+
+/// A line among those of its order.
+#[derive(Deserialize)]
+pub struct OfVisit {
+    /// Its id.
+    pub id: Id,
+    /// Its end, UTC milliseconds.
+    pub end_at: i64,
+    /// For whom, when it is somebody else than the one who booked.
+    pub guest: Option<String>,
+    /// When it was done.
+    pub finished_at: Option<i64>,
+    /// The other live lines: start, end, for whom.
+    pub others: Vec<(i64, i64, Option<String>)>,
+}
+
+impl OfVisit {
+    /// When the first of the other lines begins, UTC milliseconds; far ahead when there are none.
+    fn others_start(&self) -> i64 {
+        self.others.iter().map(|(start, ..)| *start).min().unwrap_or(i64::MAX)
+    }
+}
+
+/// Calendar, id, and from when until when it takes time, UTC milliseconds.
+pub type OwnClaim = (String, String, i64, i64);
+
+/// Calendar and id of claims that are to be released.
+#[must_use]
+pub fn named(claims: &[OwnClaim]) -> Vec<(String, String)> {
+    claims.iter().map(|(calendar, id, ..)| (calendar.clone(), id.clone())).collect()
 }
 
 impl ToMove {
@@ -72,7 +103,7 @@ impl ToMove {
     /// # Errors
     /// `order_not_changeable`, `too_late`, `too_many_moves`.
     pub fn check(&self, now: i64, by: &order::Actor) -> Answer<()> {
-        let Self { start_at, change_notice_minutes: notice_minutes, moves, max_moves, .. } = *self;
+        let Self { start_at, changes: (notice_minutes, moves, max_moves), .. } = *self;
         let event = match by {
             order::Actor::Member(_) => {
                 Event::MovedByMember { now, start_at, notice_minutes, moves, max_moves }
@@ -102,24 +133,31 @@ impl ToMove {
     }
 }
 
-/// A move that has been decided.
+/// A move that has been decided: of one line, or of all of an order's lines at once.
 pub struct Move<'a> {
     /// The order.
     pub order_id: &'a Id,
-    /// The line.
-    pub line_id: &'a Id,
-    /// As it was read.
-    pub known: &'a ToMove,
-    /// What there is of its service and store, with the technicians asked for.
-    pub offer: &'a Offer,
-    /// Who would do, the best first; and how many of them are free by what is known.
-    pub technicians: (Vec<&'a Id>, usize),
-    /// The new start, and its date.
-    pub to: (Tick, NaiveDate),
+    /// The lines, that which begins first in front.
+    pub lines: &'a [LineMove<'a>],
     /// Who moves it.
     pub actor: &'a order::Actor,
     /// The event's kind.
     pub event: &'static str,
+    /// What is taken with the service of its one line besides what was, when the line is not moved but
+    /// lengthened.
+    pub more: Option<&'a [AddOn]>,
+}
+
+/// Where a line is moved to.
+pub struct LineMove<'a> {
+    /// The line as it was read.
+    pub known: &'a ToMove,
+    /// What there is of its service and store, with the technicians asked for.
+    pub offer: &'a Offer,
+    /// What it needs there: see [`needs`].
+    pub needs: Vec<Need>,
+    /// The date of it.
+    pub date: NaiveDate,
     /// How far it has come to its technician then, and how many minutes an answer is waited for.
     pub assignment: (Assignment, Option<i64>),
 }
@@ -147,116 +185,192 @@ impl Move<'_> {
     /// `moves_to_session` when it is seats; `order_changed` when it is not as it was read; what
     /// [`claim::commit`] answers; 503.
     pub async fn make(&self, ctx: &Ctx, operator: &Operator) -> Answer<Result<Response, NotHeld>> {
-        let Self { order_id, line_id, known, offer, .. } = *self;
+        let Self { order_id, lines, actor, more, .. } = *self;
+        let first = lines.first().ok_or_else(|| Problem::internal("a move of no lines"))?;
         // Seats are the session's, and so is who holds it.
-        if known.class.0.is_some() {
+        if lines.iter().any(|line| line.known.class.0.is_some()) {
             return Err(Problem::from(Code::MovesToSession).at("line_id"));
         }
         let op = operator.op();
-        let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms: claim::HOLD_MS };
-        let taken = match claim::hold_all(ctx, terms, &self.needs()?).await? {
+        let terms = Terms { op: &op, store_id: &first.offer.store.id, hold_ms: claim::HOLD_MS };
+        let needs: Vec<Need> = lines.iter().flat_map(|line| line.needs.clone()).collect();
+        let taken = match claim::hold_all(ctx, terms, &needs).await? {
             Ok(taken) => taken,
             Err(not_held) => return Ok(Err(not_held)),
         };
-        let technician = offer.attending(&taken.own()?.calendar)?;
-        let spec = taken.own()?.claim.spec.clone();
-        let (assignment, minutes) = self.assignment;
-        let by = minutes.map(|minutes| answer_by(ctx.now, minutes, spec.service.start.ms()));
-        let to = line(offer, technician.id(), &spec, self.to.1, (assignment, by));
         let claims = taken.claims();
         // The confirm releases the claims that its own replace. A hold of an earlier run of this
         // operation may replace one that the order has left since.
         let replaced: Vec<_> = claims.iter().filter_map(|one| one.spec.replaces.clone()).collect();
-        let left = known.claims.iter().filter(|(_, id)| !replaced.contains(id)).cloned().collect();
+        let left = lines.iter().flat_map(|line| named(&line.known.claims));
+        let left = left.filter(|(_, id)| !replaced.contains(id)).collect();
         let order = Some(order_id.clone());
         let confirm = Message::Confirm { claims, order_id: order, paid: false };
         let mut rows = vec![outbox::Row::new(ctx, confirm)?];
         rows.extend(outbox::releases(ctx, left)?);
         let mut view = order::detail_view(ctx, order_id).await?;
-        let resources = taken.resources(offer);
-        let (zone, by_member) =
-            (offer.store.time_zone, matches!(self.actor, order::Actor::Member(_)));
-        view.moved(line_id, &to, &technician.1, &resources, zone, by_member);
-        let response = text(view, self.actor)?;
-        let detail = serde_json::json!({
+        let by_member = matches!(actor, order::Actor::Member(_));
+        let counts: Vec<usize> = lines.iter().map(|line| line.needs.len()).collect();
+        let parts = taken.split(&counts);
+        let version = first.known.version;
+        let mut statements = vec![queries::order_stands(order_id, version, more.is_some())];
+        let mut start_at = i64::MAX;
+        let mut told = Vec::new();
+        for (line, taken) in lines.iter().zip(&parts) {
+            let (known, offer) = (line.known, line.offer);
+            let technician = offer.attending(&taken.own()?.calendar)?;
+            let spec = &taken.own()?.claim.spec;
+            let (assignment, minutes) = line.assignment;
+            let by = match more {
+                Some(_) => known.answer_by,
+                None => minutes.map(|minutes| answer_by(ctx.now, minutes, spec.service.start.ms())),
+            };
+            let to = book::line(offer, technician.id(), spec, line.date, (assignment, by));
+            let line_id = &known.line.id;
+            // A line counts those before it: it is looked at when they have moved.
+            let most = offer.service.max_per_day;
+            statements.push(queries::appointment_stands(&to, line_id.as_str(), most, None));
+            statements.extend(queries::move_line(line_id, &to));
+            statements.extend(taken.insert_besides(order_id, line_id.as_str(), to.store_id)?);
+            if offer.store.ways.assign_by == AssignBy::FairTurn {
+                statements.push(queries::take_turn(technician.id(), ctx.now));
+            }
+            // Of a visit that is moved as a whole, the others move too.
+            let others = if lines.len() == 1 { known.line.others_start() } else { i64::MAX };
+            start_at = start_at.min(to.start_at).min(others);
+            view.line_is(line_id, &to, &technician.1, &taken.resources(offer));
+            if more.is_none() {
+                statements.push(queries::line_moved(line_id));
+                told.extend(self.told(ctx, line, technician.id(), to.start_at)?);
+            }
+        }
+        statements.push(queries::lines_changed(order_id, ctx.now));
+        let known = first.known;
+        let mut detail = serde_json::json!({
             "from": known.start_at, "from_technician_id": known.technician_id,
-            "start_at": to.start_at, "technician_id": to.technician_id,
+            "start_at": start_at, "line_id": known.line.id,
         });
-        let mut statements = vec![queries::appointment_stands(
-            &to,
-            line_id.as_str(),
-            offer.service.max_per_day,
-            None,
-        )];
-        statements.extend(queries::move_line(order_id, known.version, line_id, &to, ctx.now));
-        statements.extend(taken.insert_besides(order_id, line_id.as_str(), to.store_id)?);
-        statements.extend(queries::moved(order_id, line_id, by_member));
+        if let [only] = parts.as_slice() {
+            let own = only.own()?;
+            detail["technician_id"] = serde_json::json!(first.offer.attending(&own.calendar)?.id());
+            detail["start_at"] = own.claim.spec.service.start.ms().into();
+        }
+        match more {
+            Some(more) => {
+                let line_id = &known.line.id;
+                let several = !known.line.others.is_empty();
+                let parts = extension_parts(more, several.then_some(line_id));
+                let fen = more.iter().map(|one| one.price_fen).sum();
+                let json = |list: Result<String, _>| list.map_err(Problem::internal);
+                let add_ons = json(serde_json::to_string(more))?;
+                let price = json(serde_json::to_string(&parts))?;
+                statements.extend(queries::extend_line(
+                    (order_id, line_id),
+                    (&add_ons, &price),
+                    fen,
+                ));
+                detail["add_ons"] = serde_json::json!(more);
+                view.extended(line_id, more, parts);
+            }
+            None => {
+                statements.push(queries::moved(order_id, by_member));
+                let ids: Vec<&Id> = lines.iter().map(|line| &line.known.line.id).collect();
+                view.moved(&ids, start_at, by_member);
+            }
+        }
+        let response = text(view, actor)?;
         let event_id = ctx.new_id()?;
         statements.push(order::queries::insert_event(
-            &event_id, order_id, ctx.now, self.event, self.actor, &detail,
+            &event_id, order_id, ctx.now, self.event, actor, &detail,
         ));
-        if offer.store.ways.assign_by == AssignBy::FairTurn {
-            statements.push(queries::take_turn(technician.id(), ctx.now));
-        }
-        statements.extend(self.told(ctx, technician.id(), spec.service.start.ms())?);
+        statements.extend(told);
+        let held = parts.into_iter().flat_map(claim::Taken::into_held).collect();
         let commit = Commit { statements, rows, status: StatusCode::OK, response };
-        claim::commit(ctx, operator, taken.into_held(), commit).await.map(Ok)
+        claim::commit(ctx, operator, held, commit).await.map(Ok)
     }
 
-    /// What customer and technicians are told of it.
-    fn told(&self, ctx: &Ctx, technician_id: &Id, start_at: i64) -> Answer<Vec<Statement>> {
-        let Self { order_id, line_id, known, offer, .. } = *self;
+    /// What customer and technicians are told of a line's move. One message tells of the order: of its first
+    /// line.
+    fn told(
+        &self,
+        ctx: &Ctx,
+        line: &LineMove,
+        technician_id: &Id,
+        start_at: i64,
+    ) -> Answer<Vec<Statement>> {
+        let (order_id, known, offer) = (self.order_id, line.known, line.offer);
         let same_technician = *technician_id == known.technician_id;
-        // At the same time another technician is something only to a customer who chose the one of before.
-        let chose = !same_technician && known.mode == Mode::Direct.as_str();
-        let change = if start_at == known.start_at && !chose {
-            Change::Reassigned
-        } else {
-            Change::Moved { same_technician }
-        };
-        let appointment = reminder::Appointment {
-            order_id,
-            start_at,
-            zone: offer.store.time_zone,
-            leads: &offer.reminder_minutes,
-        };
-        let mut told: Vec<_> =
-            reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?.into_iter().collect();
+        let mut told = Vec::new();
+        if self.lines.first().is_some_and(|first| first.known.line.id == known.line.id) {
+            // At the same time another technician is something only to a customer who chose the one of before.
+            let chose = !same_technician && known.mode == Mode::Direct.as_str();
+            let change = if start_at == known.start_at && !chose {
+                Change::Reassigned
+            } else {
+                Change::Moved { same_technician }
+            };
+            let others = if self.lines.len() == 1 { known.line.others_start() } else { i64::MAX };
+            let appointment = reminder::Appointment {
+                order_id,
+                start_at: start_at.min(others),
+                zone: offer.store.time_zone,
+                leads: &offer.reminder_minutes,
+            };
+            told.extend(reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?);
+        }
         let knew = matches!(known.assignment, Assignment::Assigned | Assignment::Asked);
         if !same_technician && knew {
             let (former, left_at) = (&known.technician_id, known.start_at);
-            told.extend(reminder::left(ctx, order_id, line_id, former, left_at));
+            told.extend(reminder::left(ctx, order_id, &known.line.id, former, left_at));
         }
         Ok(told)
     }
+}
 
-    /// What the new time needs, in place of what the line has in the same calendars.
-    fn needs(&self) -> Answer<Vec<Need>> {
-        let (start, shape) = (self.to.0, self.offer.shape());
-        let intervals =
-            shape.at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
-        let (technicians, free) = &self.technicians;
-        let technicians = technicians.iter().map(|id| calendars::technician(id)).collect();
-        let mut technician = Need::of(technicians, shape.attended(start));
-        technician.tries = *free;
-        technician.homes = self.offer.homes();
-        let mut needs = vec![technician];
-        needs.extend(book::pool_needs(self.offer, start, intervals));
-        let claims = &self.known.claims;
-        for need in &mut needs {
-            // The calendar that it has now, first: it counts as taken by itself.
-            let own = |calendar: &String| claims.iter().any(|(of, _)| of == calendar);
-            if let Some(at) = need.calendars.iter().position(own) {
-                let calendar = need.calendars.remove(at);
-                need.calendars.insert(0, calendar);
-                need.tries += 1;
-            }
-            if let Some(calendar) = need.calendars.first() {
-                let of = claims.iter().filter(|(of, _)| of == calendar);
-                need.replaces = Some((calendar.clone(), of.map(|(_, id)| id.clone()).collect()));
-            }
-        }
-        Ok(needs)
+/// What add-ons cost, as parts of an order's price: of a line when it has several.
+fn extension_parts(more: &[AddOn], line_id: Option<&Id>) -> Vec<Part> {
+    let price = Price::of(more.iter().map(|one| Part::add_on(&one.name, one.price_fen)).collect());
+    line_id.map_or_else(|| price.clone(), |id| price.clone().of_line(id.as_str())).parts
+}
+
+/// What a line needs at a start, in place of what it has in the same calendars: `technicians` would do, the
+/// best first, and so many of them are free by what is known.
+///
+/// # Errors
+/// A service of no length.
+pub fn needs(
+    known: &ToMove,
+    offer: &Offer,
+    (technicians, free): (Vec<&Id>, usize),
+    start: Tick,
+) -> Answer<Vec<Need>> {
+    let shape = offer.shape();
+    let intervals = shape.at(start).ok_or_else(|| Problem::internal("a service of no length"))?;
+    let technicians = technicians.into_iter().map(calendars::technician).collect();
+    let mut technician = Need::of(technicians, shape.attended(start));
+    technician.tries = free;
+    technician.homes = offer.homes();
+    let mut needs = vec![technician];
+    needs.extend(book::pool_needs(offer, start, intervals));
+    for need in &mut needs {
+        replace(need, &known.claims);
+    }
+    Ok(needs)
+}
+
+/// Lets a need take the place of claims that the line has in one of its calendars: that one is asked first,
+/// because it counts as taken by itself.
+pub fn replace(need: &mut Need, claims: &[OwnClaim]) {
+    let own = |calendar: &String| claims.iter().any(|(of, ..)| of == calendar);
+    if let Some(at) = need.calendars.iter().position(own) {
+        let calendar = need.calendars.remove(at);
+        need.calendars.insert(0, calendar);
+        need.tries += 1;
+    }
+    if let Some(calendar) = need.calendars.first() {
+        let of = claims.iter().filter(|(of, ..)| of == calendar);
+        let ids = of.map(|(_, id, ..)| id.clone()).collect();
+        need.replaces = Some((calendar.clone(), ids));
     }
 }
 
@@ -289,6 +403,25 @@ pub struct Found {
     pub start: Tick,
     /// The date of it.
     pub date: NaiveDate,
+}
+
+impl Found {
+    /// The line's move to a start, to the first of these technicians who is free, all of whom are by what is
+    /// known.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn moved(
+        &self,
+        technicians: Vec<&Id>,
+        start: Tick,
+        date: NaiveDate,
+        assignment: (Assignment, Option<i64>),
+    ) -> Answer<LineMove<'_>> {
+        let free = technicians.len();
+        let needs = needs(&self.known, &self.offer, (technicians, free), start)?;
+        Ok(LineMove { known: &self.known, offer: &self.offer, needs, date, assignment })
+    }
 }
 
 /// Reads a line's offer at its start, with one technician or with anyone.

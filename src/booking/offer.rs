@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use serde::Deserialize;
-use zhundian_domain::availability::{NotOffered, Notice, Offer as Rule, Opening, Shape};
+use zhundian_domain::availability::{
+    MAX_SERVICE_MINUTES, NotOffered, Notice, Offer as Rule, Opening, Shape,
+};
 use zhundian_domain::cancellation::Tiers;
 use zhundian_domain::geo::Point;
 use zhundian_domain::home::{Home, HomeService, fee_part};
@@ -21,7 +23,7 @@ use crate::booking::visit::{Rounds, Travel, Visit};
 use crate::calendars;
 use crate::catalog::home::point;
 use crate::catalog::ways::Ways;
-use crate::catalog::{Mode, Place};
+use crate::catalog::{AddOn, Mode, Place};
 use crate::error::{Answer, Code, Problem};
 use crate::http::fields::{Id, Instant};
 use crate::order::view::Resource;
@@ -33,7 +35,10 @@ pub struct Row {
     store: Option<Store>,
     offered: bool,
     taken: BTreeMap<NaiveDate, i64>,
-    reminder_minutes: Option<Vec<i64>>,
+    /// Minutes before the visit at which its messages go out; what may be taken with the service.
+    extras: Option<(Vec<i64>, Vec<AddOn>)>,
+    /// What the line that is meant has taken.
+    line_add_ons: Option<Vec<AddOn>>,
     intake: Option<Form>,
     technicians: Option<Vec<Technician>>,
     besides: Option<Besides>,
@@ -50,8 +55,8 @@ struct Besides {
     calendars: Option<Vec<BesidesRow>>,
 }
 
-/// Of what, the calendar, what it is called, its free bits.
-type BesidesRow = (i64, String, String, Option<String>);
+/// Of what, the calendar, what it is called, its free bits, how many it has room for at once.
+type BesidesRow = (i64, String, String, Option<String>, u16);
 
 /// The calendars of which one is taken with the technician's.
 #[derive(Debug, Default)]
@@ -64,6 +69,8 @@ pub struct PoolCalendar {
     pub calendar: String,
     /// What it is called.
     pub name: String,
+    /// How many it has room for at once.
+    pub capacity: u16,
     free: Option<String>,
 }
 
@@ -237,6 +244,14 @@ impl Technician {
         self.5
     }
 
+    /// Free ticks by what is known.
+    #[must_use]
+    pub fn known_free(&self, days: Interval, known: Known) -> Bits {
+        let mut free = self.free(days);
+        known.correct(&mut free, &calendars::technician(&self.0));
+        free
+    }
+
     /// Free ticks as the projection has them, over `days`.
     #[must_use]
     pub fn free(&self, days: Interval) -> Bits {
@@ -260,6 +275,10 @@ pub struct Offer {
     /// What is taken besides, one calendar of each.
     pub pools: Vec<Pool>,
     processing: Option<(i64, i64)>,
+    /// What may be taken with the service.
+    may_add: Vec<AddOn>,
+    /// What is taken with it.
+    add_ons: Vec<AddOn>,
     /// Of a visit at home: the place for each technician, as they are in `technicians`, and the fee.
     visit: Option<(Vec<Home>, i64)>,
 }
@@ -279,7 +298,8 @@ impl Row {
         }
         let (processing, pools) = self.besides.map_or((None, Vec::new()), Besides::into_pools);
         let technicians = self.technicians.unwrap_or_default();
-        let reminder_minutes = self.reminder_minutes.unwrap_or_default();
+        let (reminder_minutes, may_add) = self.extras.unwrap_or_default();
+        let add_ons = self.line_add_ons.unwrap_or_default();
         let intake = self.intake;
         Ok(Offer {
             service,
@@ -289,6 +309,8 @@ impl Row {
             technicians,
             pools,
             processing,
+            may_add,
+            add_ons,
             visit: None,
         })
     }
@@ -298,9 +320,9 @@ impl Besides {
     fn into_pools(self) -> (Option<(i64, i64)>, Vec<Pool>) {
         let mut pools: Vec<Pool> = (0..self.resources).map(|_| Pool::default()).collect();
         let mut store = Pool::default();
-        for (of, calendar, name, free) in self.calendars.unwrap_or_default() {
+        for (of, calendar, name, free, capacity) in self.calendars.unwrap_or_default() {
             let pool = usize::try_from(of).ok().and_then(|of| pools.get_mut(of));
-            pool.unwrap_or(&mut store).0.push(PoolCalendar { calendar, name, free });
+            pool.unwrap_or(&mut store).0.push(PoolCalendar { calendar, name, capacity, free });
         }
         pools.extend(Some(store).filter(|store| !store.0.is_empty()));
         (self.processing, pools)
@@ -316,6 +338,11 @@ impl Pool {
         let count = free.len();
         free.extend(taken);
         (free.into_iter().map(|one| one.calendar.clone()).collect(), count)
+    }
+
+    /// Each of the pool's.
+    pub fn each(&self) -> impl Iterator<Item = &PoolCalendar> {
+        self.0.iter()
     }
 
     /// Every calendar of the pool.
@@ -334,15 +361,48 @@ impl PoolCalendar {
     fn free(&self, days: Interval) -> Bits {
         free_bits(self.free.as_deref(), days)
     }
+
+    /// Free ticks by what is known.
+    #[must_use]
+    pub fn known_free(&self, days: Interval, known: Known) -> Bits {
+        let mut free = self.free(days);
+        known.correct(&mut free, &self.calendar);
+        free
+    }
 }
 
 impl Offer {
-    /// How the service takes time.
+    /// Takes these with the service, besides what is taken already.
+    ///
+    /// # Errors
+    /// `unknown_add_on`; `visit_too_long`.
+    pub fn add(&mut self, ids: &[Id]) -> Answer<()> {
+        for id in ids {
+            let at = |code: Code| Problem::from(code).at("add_ons");
+            let one = self.may_add.iter().find(|one| one.id == *id);
+            let one = one.ok_or_else(|| at(Code::UnknownAddOn))?;
+            self.add_ons.push(one.clone());
+        }
+        let lengthened: i64 = self.add_ons.iter().map(|one| one.minutes).sum();
+        if !ids.is_empty() && self.service.duration_minutes + lengthened > MAX_SERVICE_MINUTES {
+            return Err(Problem::from(Code::VisitTooLong).with(MAX_SERVICE_MINUTES).at("add_ons"));
+        }
+        Ok(())
+    }
+
+    /// What is taken with the service.
     #[must_use]
-    pub const fn shape(&self) -> Shape {
+    pub fn add_ons(&self) -> &[AddOn] {
+        &self.add_ons
+    }
+
+    /// How the service takes time, with what is taken with it.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
         let service = &self.service;
+        let lengthened: i64 = self.add_ons.iter().map(|one| one.minutes).sum();
         let shape = Shape::of_minutes(
-            service.duration_minutes,
+            service.duration_minutes + lengthened,
             service.buffer_before_minutes,
             service.buffer_after_minutes,
         );
@@ -414,9 +474,7 @@ impl Offer {
             Some((homes.get(at)?, technician.6.as_ref()?))
         });
         let Some((home, rounds)) = home else {
-            let mut free = technician.free(around);
-            known.correct(&mut free, &calendar);
-            return self.shape().attended_starts(&free);
+            return self.shape().attended_starts(&technician.known_free(around, known));
         };
         let (mut room, mut working) = rounds_bits(technician.3.as_deref(), around);
         for day in known.days(&calendar) {
@@ -432,11 +490,7 @@ impl Offer {
             let starts: Vec<Bits> = pool
                 .0
                 .iter()
-                .map(|one| {
-                    let mut free = one.free(around);
-                    known.correct(&mut free, &one.calendar);
-                    self.shape().starts(&free)
-                })
+                .map(|one| self.shape().starts(&one.known_free(around, known)))
                 .collect();
             let taken: Vec<Tick> =
                 allowed.ones().filter(|tick| !starts.iter().any(|bits| bits.get(*tick))).collect();
@@ -515,6 +569,15 @@ impl Offer {
     pub fn start(&self, now: i64, start: Instant, by_staff: bool) -> Answer<(Tick, NaiveDate)> {
         let at = |code: Code| Problem::from(code).at("start_at");
         let tick = resolve(self.store.time_zone, start).map_err(at)?;
+        Ok((tick, self.check_start(now, tick, by_staff)?))
+    }
+
+    /// Checks a start against notice, horizon and hours; its date.
+    ///
+    /// # Errors
+    /// A code for each way in which it cannot be.
+    pub fn check_start(&self, now: i64, tick: Tick, by_staff: bool) -> Answer<NaiveDate> {
+        let at = |code: Code| Problem::from(code).at("start_at");
         self.rule(by_staff).check(now, tick).map_err(|why| {
             at(match why {
                 NotOffered::Past => Code::StartInPast,
@@ -523,26 +586,25 @@ impl Offer {
                 NotOffered::Closed => Code::OutsideHours,
             })
         })?;
-        let date =
-            date_at(self.store.time_zone, tick.ms()).ok_or_else(|| at(Code::InvalidInstant))?;
-        Ok((tick, date))
+        date_at(self.store.time_zone, tick.ms()).ok_or_else(|| at(Code::InvalidInstant))
     }
 
     /// The price with a technician.
     #[must_use]
     pub fn price(&self, technician: &Technician) -> Price {
-        price(self.service.price_fen, &self.service.level_prices, &technician.2)
-            .and(self.fee_part())
+        price(self.service.price_fen, &self.service.level_prices, &technician.2).and(self.parts())
     }
 
     /// The price of an appointment whose technician the store chooses: the same whoever it will be.
     #[must_use]
     pub fn price_of_any(&self) -> Price {
-        price(self.service.price_fen, &[], "").and(self.fee_part())
+        price(self.service.price_fen, &[], "").and(self.parts())
     }
 
-    fn fee_part(&self) -> Option<Part> {
-        self.visit.as_ref().and_then(|(_, fee_fen)| fee_part(*fee_fen))
+    /// What is paid for besides the service itself.
+    fn parts(&self) -> impl Iterator<Item = Part> {
+        let add_ons = self.add_ons.iter().map(|one| Part::add_on(&one.name, one.price_fen));
+        add_ons.chain(self.visit.as_ref().and_then(|(_, fee_fen)| fee_part(*fee_fen)))
     }
 
     /// Starts allowed over `range`, days that are full left out.

@@ -94,9 +94,11 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
             Param::from(*store_id),
             Param::from((*technician_id).cloned()),
             if *home {
-                "SELECT ?1 AS service_id, ?2 AS store_id, ?3 AS technician_id, 1 AS home, '' AS line_id"
+                "SELECT ?1 AS service_id, ?2 AS store_id, ?3 AS technician_id, 1 AS home,
+                    '' AS line_id, NULL AS add_ons"
             } else {
-                "SELECT ?1 AS service_id, ?2 AS store_id, ?3 AS technician_id, 0 AS home, '' AS line_id"
+                "SELECT ?1 AS service_id, ?2 AS store_id, ?3 AS technician_id, 0 AS home,
+                    '' AS line_id, NULL AS add_ons"
             },
         ),
         Asked::Line { line_id, technician_id } => (
@@ -105,7 +107,7 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
             Param::from((*technician_id).cloned()),
             "SELECT service_id, store_id, coalesce(?3, CASE
                 WHEN assignment IN ('assigned', 'asked') THEN technician_id END) AS technician_id,
-                home IS NOT NULL AS home, id AS line_id
+                home IS NOT NULL AS home, id AS line_id, add_ons
              FROM order_line WHERE id = ?1 AND ?2 IS NULL",
         ),
         Asked::Anyone { line_id } => (
@@ -113,14 +115,15 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
             Param::Null,
             Param::Null,
             "SELECT service_id, store_id, NULL AS technician_id,
-                home IS NOT NULL AS home, id AS line_id
+                home IS NOT NULL AS home, id AS line_id, add_ons
              FROM order_line WHERE id = ?1 AND ?2 IS NULL AND ?3 IS NULL",
         ),
         Asked::Session { session_id } => (
             Param::from(*session_id),
             Param::Null,
             Param::Null,
-            "SELECT service_id, store_id, technician_id, 0 AS home, '' AS line_id
+            "SELECT service_id, store_id, technician_id, 0 AS home, '' AS line_id,
+                NULL AS add_ons
              FROM session WHERE id = ?1 AND ?2 IS NULL AND ?3 IS NULL",
         ),
     };
@@ -171,9 +174,10 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
                 FROM service s JOIN order_line l ON l.service_id = s.id AND l.store_id = asked.store_id
                     AND l.status = 'live' AND l.date BETWEEN ?4 AND ?5
                 WHERE s.id = asked.service_id AND s.max_per_day IS NOT NULL GROUP BY l.date)),
-            'reminder_minutes', (SELECT json(reminder_minutes) FROM service
+            'extras', (SELECT json_array(json(reminder_minutes), json(add_ons)) FROM service
                 WHERE id = asked.service_id),
             'intake', {intake},
+            'line_add_ons', json(asked.add_ons),
             'offered', json(CASE WHEN EXISTS (SELECT 1 FROM service_store ss
                 WHERE ss.service_id = asked.service_id AND ss.store_id = asked.store_id)
                 THEN 'true' ELSE 'false' END),
@@ -192,12 +196,13 @@ pub fn offer(asked: &Asked, from: NaiveDate, until: NaiveDate, detail: Detail) -
                 'calendars', (SELECT json_group_array(json_array(need, c.calendar, {calendar_name},
                         (SELECT group_concat(day || free, '') FROM calendar_day
                             WHERE store_id = p.id AND calendar = c.calendar
-                            AND day BETWEEN ?6 AND ?7)))
-                    FROM (SELECT n.key AS need, 'room:' || r.id AS calendar, r.name
+                            AND day BETWEEN ?6 AND ?7), c.capacity))
+                    FROM (SELECT n.key AS need, 'room:' || r.id AS calendar, r.name, r.capacity
                         FROM json_each(s.resources) n JOIN resource r ON r.store_id = p.id
                         AND r.type = n.value ->> 'type' AND r.status = 'active'
                         AND r.id = coalesce(n.value ->> 'resource_id', r.id)
-                        UNION ALL SELECT -1, 'store:' || p.id, p.name WHERE p.capacity IS NOT NULL) c))
+                        UNION ALL SELECT -1, 'store:' || p.id, p.name, p.capacity
+                        WHERE p.capacity IS NOT NULL) c))
                 FROM service s JOIN store p ON p.id = asked.store_id
                 WHERE s.id = asked.service_id AND (s.resources <> '[]' OR p.capacity IS NOT NULL
                     OR s.processing_minutes IS NOT NULL))
@@ -308,6 +313,10 @@ pub struct Line<'a> {
     pub assignment: Assignment,
     /// Until when an answer is waited for, UTC milliseconds.
     pub answer_by: Option<i64>,
+    /// JSON of what is taken with the service.
+    pub add_ons: Option<String>,
+    /// For whom, when it is somebody else than the one who booked.
+    pub guest: Option<&'a str>,
 }
 
 /// An order as it is written.
@@ -324,8 +333,6 @@ pub struct Order<'a> {
     pub payment: &'a str,
     /// In fen.
     pub total_fen: i64,
-    /// What was ordered besides, of it, in fen.
-    pub items_fen: i64,
     /// To be paid now, in fen.
     pub due_fen: i64,
     /// Until when the time is held for payment.
@@ -348,11 +355,10 @@ pub struct Order<'a> {
     pub now: i64,
 }
 
-/// Writes an order with its one line; the line's id is `line_id`.
+/// Writes an order; `line` is the first of its lines.
 #[must_use]
-pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2] {
-    [
-        sql!(
+pub fn insert_order(order: &Order, line: &Line) -> Statement {
+    sql!(
             "INSERT INTO orders (id, member_id, store_id, service_id, mode, payment, total_fen,
                 due_fen, price_parts, change_notice_minutes, contact_name, contact_phone, note,
                 technician_id, start_at, created_at, updated_at, status, hold_expires_at, cancellation,
@@ -379,9 +385,7 @@ pub fn insert_order(order: &Order, line: &Line, line_id: &str) -> [Statement; 2]
             order.hold_expires_at,
             order.cancellation,
             order.address.and_then(|address| serde_json::to_string(address).ok())
-        ),
-        insert_line(order.id, order.total_fen - order.items_fen, line, line_id),
-    ]
+        )
 }
 
 /// Writes an order's line; its id is `line_id`.
@@ -390,9 +394,9 @@ pub fn insert_line(order_id: &Id, price_fen: i64, line: &Line, line_id: &str) ->
     sql!(
         "INSERT INTO order_line (id, order_id, kind, store_id, service_id, technician_id, claim_id,
             start_at, end_at, block_start, block_end, date, status, price_fen, assignment, answer_by,
-            home)
+            home, add_ons, guest)
          VALUES (?1, ?2, 'appointment', ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 'live', ?12, ?13, ?14,
-            ?15)",
+            ?15, coalesce(?16, '[]'), ?17)",
         line_id,
         order_id,
         line.store_id,
@@ -407,7 +411,9 @@ pub fn insert_line(order_id: &Id, price_fen: i64, line: &Line, line_id: &str) ->
         price_fen,
         line.assignment.as_str(),
         line.answer_by,
-        line.home.as_deref()
+        line.home.as_deref(),
+        line.add_ons.as_deref(),
+        line.guest
     )
 }
 
@@ -446,24 +452,23 @@ pub fn delete_line_claims(line_id: &Id) -> Statement {
     sql!("DELETE FROM line_claim WHERE line_id = ?1", line_id)
 }
 
-/// Moves a line, if the order is confirmed and at the version that was read (raises `order_version`).
+/// Requires that an order is confirmed, or in service where that will do, and at the version that was read
+/// (raises `order_version`).
 #[must_use]
-pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64) -> [Statement; 4] {
+pub fn order_stands(order_id: &Id, version: i64, or_in_service: bool) -> Statement {
+    crate::d1::precondition(
+        "order_version",
+        "SELECT 1 FROM orders WHERE id = ?1 AND version = ?2
+            AND (status = 'confirmed' OR (?3 AND status = 'in_service'))",
+        vec![order_id.into(), version.into(), or_in_service.into()],
+    )
+}
+
+/// Moves a line, with room for other claims.
+#[must_use]
+pub fn move_line(line_id: &Id, to: &Line) -> [Statement; 2] {
     [
         delete_line_claims(line_id),
-        crate::d1::precondition(
-            "order_version",
-            "SELECT 1 FROM orders WHERE id = ?1 AND version = ?2 AND status = 'confirmed'",
-            vec![order_id.into(), version.into()],
-        ),
-        sql!(
-            "UPDATE orders SET technician_id = ?2, start_at = ?3, version = version + 1, updated_at = ?4
-             WHERE id = ?1",
-            order_id,
-            to.technician_id,
-            to.start_at,
-            now
-        ),
         sql!(
             "UPDATE order_line SET technician_id = ?2, claim_id = ?3, start_at = ?4, end_at = ?5,
                 block_start = ?6, block_end = ?7, date = ?8, assignment = ?9, answer_by = ?10, home = ?11,
@@ -483,21 +488,71 @@ pub fn move_line(order_id: &Id, version: i64, line_id: &Id, to: &Line, now: i64)
     ]
 }
 
-/// What else a move changes: an appointment at another time is before its visit again, and a member's
-/// move is counted.
+/// An order after its lines have changed: it is listed by the first of them.
 #[must_use]
-pub fn moved(order_id: &Id, line_id: &Id, by_member: bool) -> [Statement; 2] {
+pub fn lines_changed(order_id: &Id, now: i64) -> Statement {
+    sql!(
+        "UPDATE orders SET (technician_id, start_at) = (SELECT technician_id, start_at FROM order_line
+                WHERE order_id = ?1 AND status = 'live' ORDER BY start_at, rowid LIMIT 1),
+            version = version + 1, updated_at = ?2 WHERE id = ?1",
+        order_id,
+        now
+    )
+}
+
+/// What else a move changes of an order: it is before its visit again, and a member's move is counted.
+#[must_use]
+pub fn moved(order_id: &Id, by_member: bool) -> Statement {
+    sql!(
+        "UPDATE orders SET moves = moves + ?2, checked_in_at = NULL, ended_at = NULL WHERE id = ?1",
+        order_id,
+        by_member
+    )
+}
+
+/// What else a move changes of a line.
+#[must_use]
+pub fn line_moved(line_id: &Id) -> Statement {
+    sql!(
+        "UPDATE order_line SET departed_at = NULL, departed_latitude = NULL,
+            departed_longitude = NULL, arrived_at = NULL, arrived_latitude = NULL,
+            arrived_longitude = NULL, started_at = NULL, finished_at = NULL WHERE id = ?1",
+        line_id
+    )
+}
+
+/// What is taken with a line's service besides what was, and what it costs: JSON lists of both.
+#[must_use]
+pub fn extend_line(
+    (order_id, line_id): (&Id, &Id),
+    (add_ons, parts): (&str, &str),
+    fen: i64,
+) -> [Statement; 2] {
+    let longer = |list: &str, more: &str| {
+        format!(
+            "(SELECT json_group_array(json(value)) FROM (SELECT value FROM json_each({list})
+                UNION ALL SELECT value FROM json_each({more})))"
+        )
+    };
     [
         sql!(
-            "UPDATE orders SET moves = moves + ?2, checked_in_at = NULL, ended_at = NULL WHERE id = ?1",
-            order_id,
-            by_member
+            format!(
+                "UPDATE order_line SET add_ons = {}, price_fen = price_fen + ?3 WHERE id = ?1",
+                longer("order_line.add_ons", "?2")
+            ),
+            line_id,
+            add_ons,
+            fen
         ),
         sql!(
-            "UPDATE order_line SET departed_at = NULL, departed_latitude = NULL,
-                departed_longitude = NULL, arrived_at = NULL, arrived_latitude = NULL,
-                arrived_longitude = NULL, started_at = NULL, finished_at = NULL WHERE id = ?1",
-            line_id
+            format!(
+                "UPDATE orders SET price_parts = {}, total_fen = total_fen + ?3, ended_at = NULL
+                 WHERE id = ?1",
+                longer("orders.price_parts", "?2")
+            ),
+            order_id,
+            parts,
+            fen
         ),
     ]
 }
@@ -588,22 +643,61 @@ pub fn address(id: &Id, member_id: Option<&Id>) -> Statement {
     )
 }
 
-/// An order that is to be moved, with the line.
+/// An order that is to be moved, with one of its lines.
 #[must_use]
 pub fn order_to_move(order_id: &Id, line_id: &Id) -> Statement {
+    to_move("AND l.id = ?2", vec![order_id.into(), line_id.into()])
+}
+
+/// An order that is to be moved, with each of its live lines in the order in which they begin.
+#[must_use]
+pub fn lines_to_move(order_id: &Id) -> Statement {
+    to_move("AND l.status = 'live'", vec![order_id.into()])
+}
+
+fn to_move(which: &str, params: Vec<Param>) -> Statement {
     let claims = crate::order::queries::claims("o.id");
+    // A function of SQLite takes 32 arguments on D1.
     let sql = format!(
         "SELECT json_object('member_id', o.member_id, 'store_id', o.store_id, 'status', o.status,
-            'version', o.version, 'change_notice_minutes', o.change_notice_minutes,
+            'version', o.version,
+            'changes', json_array(o.change_notice_minutes, o.moves, o.max_moves),
             'mode', o.mode, 'technician_id', l.technician_id, 'start_at', l.start_at,
             'assignment', l.assignment, 'answer_by', l.answer_by, 'declined_by', json(l.declined_by),
-            'moves', o.moves, 'max_moves', o.max_moves, 'service_id', l.service_id,
+            'service_id', l.service_id,
             'class', json_array(l.session_id, l.seats), 'address', json(o.address),
-            'claims', (SELECT json_group_array(json_array(calendar, claim_id)) FROM (
-                SELECT calendar, claim_id FROM {claims} WHERE line_id = l.id ORDER BY block_start))) AS json
-         FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1"
+            'line', json_object('id', l.id, 'end_at', l.end_at, 'guest', l.guest,
+                'finished_at', l.finished_at,
+                'others', (SELECT json_group_array(json_array(start_at, end_at, guest)) FROM order_line
+                    WHERE order_id = o.id AND id <> l.id AND status = 'live')),
+            'claims', (SELECT json_group_array(json_array(calendar, claim_id, block_start, block_end)) FROM (
+                SELECT * FROM {claims} WHERE line_id = l.id ORDER BY block_start))) AS json
+         FROM orders o JOIN order_line l ON l.order_id = o.id {which} WHERE o.id = ?1
+         ORDER BY l.start_at, l.rowid"
     );
-    Statement::new(sql, vec![order_id.into(), line_id.into()])
+    Statement::new(sql, params)
+}
+
+/// What is taken of a store's calendars that have room for several at once, by claims that begin within an
+/// interval: calendar, block, units.
+#[must_use]
+pub fn crowds(store_id: &Id, from: i64, until: i64) -> Statement {
+    sql!(
+        "WITH several AS (
+            SELECT 'store:' || id AS calendar FROM store WHERE id = ?1 AND capacity > 1
+            UNION ALL SELECT 'room:' || id FROM resource
+                WHERE store_id = ?1 AND status = 'active' AND capacity > 1)
+         SELECT json_group_array(json_array(calendar, block_start, block_end, quantity)) AS json FROM (
+            SELECT c.calendar, c.block_start, c.block_end, c.quantity FROM several
+                JOIN line_claim c ON c.calendar = several.calendar AND c.status = 'live'
+                AND c.start_at >= ?2 AND c.start_at < ?3
+            UNION ALL SELECT c.calendar, c.block_start, c.block_end, c.quantity FROM several
+                JOIN session_claim c ON c.calendar = several.calendar AND c.status = 'live'
+                AND c.start_at >= ?2 AND c.start_at < ?3)",
+        store_id,
+        from,
+        until
+    )
 }
 
 /// The technician has had a turn.

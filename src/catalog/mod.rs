@@ -9,7 +9,7 @@
 //! the SQL, among it [`ELIGIBLE`], the one rule of who does which service, and [`cancellation`], the one of
 //! what comes back.
 
-mod fields;
+pub mod fields;
 mod holidays;
 pub mod home;
 mod items;
@@ -32,7 +32,7 @@ use crate::routes;
 
 pub use fields::Set;
 pub use queries::{ELIGIBLE, cancellation};
-pub use services::{Mode, Place};
+pub use services::{AddOn, Mode, Place};
 
 /// The catalog's routes.
 #[must_use]

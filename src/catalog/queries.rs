@@ -58,7 +58,7 @@ const SERVICE: &str =
   json_object('places', json(r.places), 'modes', json(r.modes),
     'min_notice_minutes', r.min_notice_minutes, 'max_days_ahead', r.max_days_ahead,
     'change_notice_minutes', r.change_notice_minutes, 'status', r.status, 'version', r.version,
-    'reminder_minutes', json(r.reminder_minutes),
+    'reminder_minutes', json(r.reminder_minutes), 'add_ons', json(r.add_ons),
     'stores', json((SELECT json_group_array(store_id) FROM service_store
       JOIN store ON store.id = store_id AND store.status <> 'retired' WHERE service_id = r.id)),
     'skills', json((SELECT json_group_array(skill) FROM service_skill WHERE service_id = r.id)),
@@ -490,8 +490,8 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
             "INSERT INTO service (id, category, name, description, steps, photos, duration_minutes,
                buffer_before_minutes, buffer_after_minutes, price_fen, level_prices, deposit, places,
                modes, min_notice_minutes, max_days_ahead, max_per_day, change_notice_minutes,
-               max_moves, cancellation, reminder_minutes, resources, processing_after_minutes,
-               processing_minutes, intake, status,
+                max_moves, cancellation, reminder_minutes, resources, add_ons,
+                processing_after_minutes, processing_minutes, intake, status,
                created_at, updated_at)
              SELECT ?1, ?2 ->> 'category', ?2 ->> 'name', ?2 ->> 'description', ?2 -> 'steps',
                ?2 -> 'photos', ?2 ->> 'duration_minutes', ?2 ->> 'buffer_before_minutes',
@@ -499,8 +499,8 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
                ?2 -> 'deposit', ?2 -> 'places', ?2 -> 'modes', ?2 ->> 'min_notice_minutes',
                ?2 ->> 'max_days_ahead', ?2 ->> 'max_per_day', ?2 ->> 'change_notice_minutes',
                ?2 ->> 'max_moves', ?2 ->> 'cancellation', ?2 -> 'reminder_minutes', ?2 -> 'resources',
-               ?2 ->> '$.processing.after_minutes',
-               ?2 ->> '$.processing.minutes', ?2 ->> 'intake', 'active', ?3, ?3
+                ?2 -> 'add_ons', ?2 ->> '$.processing.after_minutes',
+                ?2 ->> '$.processing.minutes', ?2 ->> 'intake', 'active', ?3, ?3
              WHERE true
              ON CONFLICT (id) DO UPDATE SET category = excluded.category, name = excluded.name,
                description = excluded.description, steps = excluded.steps,
@@ -514,6 +514,7 @@ pub fn put_service(id: &Id, document: &str, now: i64) -> Vec<Statement> {
                change_notice_minutes = excluded.change_notice_minutes,
                max_moves = excluded.max_moves, cancellation = excluded.cancellation,
                reminder_minutes = excluded.reminder_minutes, resources = excluded.resources,
+               add_ons = excluded.add_ons,
                processing_after_minutes = excluded.processing_after_minutes,
                processing_minutes = excluded.processing_minutes, intake = excluded.intake,
                version = service.version + 1, updated_at = excluded.updated_at",

@@ -30,6 +30,9 @@ use crate::plan::feature;
 /// Minutes of notice, at most: thirty days.
 const MAX_NOTICE_MINUTES: i64 = 30 * 24 * 60;
 
+/// Minutes by which an add-on lengthens a service, at most.
+const MAX_ADD_ON_MINUTES: i64 = 240;
+
 /// Where a service is done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -122,6 +125,38 @@ pub struct Needed {
 
 type Resources = List<Needed, 4>;
 
+/// What a customer may take with a service, as it is given.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GivenAddOn {
+    /// Of one that the service has already; a new one gets its id from us.
+    #[serde(default)]
+    pub id: Option<Id>,
+    /// What it is called.
+    pub name: Name,
+    /// By how much it lengthens the service.
+    pub minutes: AddOnMinutes,
+    /// What it costs.
+    pub price_fen: Fen,
+}
+
+/// What a customer may take with a service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AddOn {
+    /// Its id.
+    pub id: Id,
+    /// What it is called.
+    pub name: String,
+    /// By how much it lengthens the service.
+    pub minutes: i64,
+    /// What it costs, in fen.
+    pub price_fen: i64,
+}
+
+type AddOns = List<GivenAddOn, 20>;
+/// By how much an add-on lengthens a service.
+type AddOnMinutes = GridMinutes<0, MAX_ADD_ON_MINUTES>;
+
 /// Time within a service in which its technician is free; begins and ends within the service.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -195,6 +230,9 @@ document! {
         /// When the treatment works by itself and the technician is free for somebody else.
         #[serde(default)]
         processing: Option<Processing>,
+        /// What customers may take with it.
+        #[serde(default)]
+        add_ons: AddOns,
         /// What it asks its customers before the visit.
         #[serde(default)]
         intake: Option<IntakeForm>,
@@ -222,6 +260,28 @@ impl NewService {
         ]
     }
 
+    /// The add-ons with their ids: those that the service has already keep theirs.
+    fn add_ons(&self, ctx: &Ctx, current: &[AddOn]) -> Answer<Vec<AddOn>> {
+        let mut all: Vec<AddOn> = Vec::new();
+        for (at, given) in self.add_ons.0.iter().enumerate() {
+            let refused = |code: Code| Problem::from(code).at(format!("add_ons[{at}].id"));
+            let id = match &given.id {
+                Some(id) if !current.iter().any(|one| one.id == *id) => {
+                    return Err(refused(Code::UnknownAddOn));
+                }
+                Some(id) if all.iter().any(|one| one.id == *id) => {
+                    return Err(refused(Code::DuplicateItem));
+                }
+                Some(id) => id.clone(),
+                None => ctx.new_id()?,
+            };
+            let name = given.name.as_str().to_owned();
+            let (minutes, price_fen) = (given.minutes.get(), given.price_fen.get());
+            all.push(AddOn { id, name, minutes, price_fen });
+        }
+        Ok(all)
+    }
+
     /// `before` is the service as it was.
     fn statements(&self, ctx: &Ctx, id: &Id, before: Option<&Service>) -> Answer<Vec<Statement>> {
         let version = before.map_or(1, |service| service.version + 1);
@@ -230,6 +290,7 @@ impl NewService {
             Some(intake) => intake.form(form, version)?,
             None => None,
         };
+        let current = before.map_or(&[][..], |service| &service.add_ons);
         if let Deposit::Fixed { fen } = self.deposit
             && fen.get() > self.price_fen.get()
         {
@@ -274,6 +335,7 @@ impl NewService {
             "resources": self.resources,
             "processing": self.processing,
             "intake": intake,
+            "add_ons": self.add_ons(ctx, current)?,
             "stores": self.stores,
             "skills": self.skills,
             "technicians": self.technicians,
@@ -333,6 +395,8 @@ pub struct Service {
     pub resources: Vec<Needed>,
     /// When the technician is free within it.
     pub processing: Option<Processing>,
+    /// What customers may take with it.
+    pub add_ons: Vec<AddOn>,
     /// What it asks its customers before the visit.
     #[schema(value_type = Option<IntakeForm>)]
     pub intake: Option<Form>,
@@ -505,6 +569,8 @@ pub struct PublicService {
     /// when it is the store's, and no store was asked for.
     #[schema(value_type = Option<Vec<CancellationTier>>)]
     pub cancellation: Option<Tiers>,
+    /// What may be taken with it.
+    pub add_ons: Vec<AddOn>,
     /// What it asks before the visit: answered with the booking, or later where that is allowed.
     #[schema(value_type = Option<IntakeForm>)]
     pub intake: Option<Form>,
@@ -535,6 +601,7 @@ impl PublicService {
             // Where neither says anything, everything comes back.
             cancellation: it.cancellation.or_else(|| store.map(|_| Tiers::default())),
             intake: it.intake,
+            add_ons: it.add_ons,
             stores: it.stores,
         }
     }

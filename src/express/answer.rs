@@ -80,6 +80,8 @@ pub(crate) async fn accept(
         date: proposal.date,
         assignment: Assignment::Assigned,
         answer_by: None,
+        add_ons: None,
+        guest: None,
     };
     let json = serde_json::to_string(proposal).map_err(Problem::internal)?;
     let stands =

@@ -101,7 +101,7 @@ pub(crate) async fn place(
     let status =
         apply(Status::Created, Event::Placed { due_fen: deposit_fen }).map_err(order::refused)?;
     let waits = status == Status::PendingPayment;
-    let parts = vec![Part { kind: "deposit".into(), fen: deposit_fen }];
+    let parts = vec![Part::new("deposit", deposit_fen)];
     let price_parts = serde_json::to_string(&parts).map_err(Problem::internal)?;
     // As long as there is no appointment, all of it comes back.
     let tiers = Tiers::default();
@@ -115,7 +115,6 @@ pub(crate) async fn place(
         status,
         payment: if waits { "online" } else { "at_store" },
         total_fen: deposit_fen,
-        items_fen: 0,
         due_fen: deposit_fen,
         hold_expires_at: waits.then(|| ctx.now + ctx.config().hold_minutes * 60_000),
         price_parts: &price_parts,

@@ -38,6 +38,7 @@ pub const VIEW: &str =
         'assignment', l.assignment, 'answer_by', l.answer_by,
         'start_at', l.start_at, 'end_at', l.end_at, 'price_fen', l.price_fen,
         'class', json_array(l.session_id, l.seats),
+        'taken', json_array(l.guest, json(l.add_ons)),
         'resources', (SELECT json_group_array(json_object('id', r.id, 'name', r.name))
             FROM line_claim lc JOIN resource r ON r.id = substr(lc.calendar, 6)
             WHERE lc.line_id = l.id AND lc.status = l.status AND lc.calendar > 'room:'
@@ -46,7 +47,7 @@ pub const VIEW: &str =
             'started_at', l.started_at, 'finished_at', l.finished_at,
             'photos', (SELECT json_group_array(photo_id) FROM (SELECT photo_id FROM visit_photo
                 WHERE line_id = l.id ORDER BY position)))))
-        FROM order_line l WHERE l.order_id = o.id))";
+        FROM (SELECT * FROM order_line WHERE order_id = o.id ORDER BY start_at, rowid) l))";
 
 /// One order.
 #[must_use]
@@ -272,8 +273,8 @@ pub fn day(day: &Day) -> Statement {
                 WHERE order_id = item.order_id), 0)) AS json
          FROM (
             SELECT 'appointment' AS kind, l.id, l.order_id, o.status, l.technician_id, l.service_id,
-                l.start_at, l.end_at, o.contact_name AS customer, o.contact_phone AS phone, o.note,
-                o.address
+                l.start_at, l.end_at, coalesce(l.guest, o.contact_name) AS customer,
+                o.contact_phone AS phone, o.note, o.address
             FROM order_line l JOIN orders o ON o.id = l.order_id
             WHERE l.store_id = ?1 AND l.start_at >= ?5 AND l.start_at < ?6
                 AND (?2 IS NULL OR l.technician_id = ?2) AND (?3 IS NULL OR l.service_id = ?3)

@@ -10,6 +10,7 @@ use zhundian_domain::zone::Zone;
 use crate::booking::offer::Offer;
 use crate::booking::queries as booking;
 use crate::booking::visit::VisitAddress;
+use crate::catalog::AddOn;
 use crate::express::{self, ExpressState, Proposal};
 use crate::http::fields::{At, Id};
 
@@ -148,10 +149,16 @@ pub struct CancellationDeadline {
 /// A part of a price.
 #[derive(Serialize, ToSchema)]
 pub struct PricePart {
-    /// `service`, `level`, `travel`, `items`; `deposit` as long as nothing else is known.
+    /// `service`, `level`, `travel`, `add_on`, `items`; `deposit` as long as nothing else is known.
     kind: String,
     /// Signed fen.
     fen: i64,
+    /// The add-on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// The line whose price it is a part of, when the order has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line_id: Option<String>,
 }
 
 /// A line of an order.
@@ -181,6 +188,10 @@ pub struct Line {
     start_at: At,
     /// When it ends.
     end_at: At,
+    /// For whom, when it is somebody else than the one who booked.
+    guest: Option<String>,
+    /// What was taken with the service, as it was then.
+    add_ons: Vec<AddOn>,
     /// In fen.
     price_fen: i64,
     /// Rooms and equipment taken with it.
@@ -337,11 +348,16 @@ struct LineRow {
     resources: Vec<Resource>,
     /// The session, when it is seats in one; and how many.
     class: (Option<Id>, u16),
+    /// For whom it is; what was taken with the service.
+    taken: (Option<String>, Vec<AddOn>),
     visit: LineVisitRow,
 }
 
 fn parts(parts: Vec<Part>) -> Vec<PricePart> {
-    parts.into_iter().map(|Part { kind, fen }| PricePart { kind, fen }).collect()
+    parts
+        .into_iter()
+        .map(|Part { kind, fen, name, line_id }| PricePart { kind, fen, name, line_id })
+        .collect()
 }
 
 fn changeable_until(zone: Zone, start_at: i64, notice_minutes: i64) -> At {
@@ -391,6 +407,8 @@ impl Row {
             answer_by: line.answer_by.map(|at| At::new(zone, at)),
             start_at: At::new(zone, line.start_at),
             end_at: At::new(zone, line.end_at),
+            guest: line.taken.0,
+            add_ons: line.taken.1,
             price_fen: line.price_fen,
             resources: line.resources,
             session_id: line.class.0,
@@ -435,20 +453,54 @@ impl Row {
     }
 }
 
+impl Line {
+    /// A line that is about to be written.
+    #[must_use]
+    pub fn made(
+        line: &booking::Line,
+        line_id: Id,
+        offer: &Offer,
+        technician_name: &str,
+        resources: Vec<Resource>,
+        price_fen: i64,
+    ) -> Self {
+        let zone = offer.store.time_zone;
+        Self {
+            id: line_id,
+            kind: "appointment".into(),
+            status: "live".into(),
+            service_id: line.service_id.clone(),
+            service_name: offer.service.name.clone(),
+            technician_id: Some(line.technician_id.clone()),
+            technician_name: Some(technician_name.into()),
+            assignment: line.assignment.as_str().into(),
+            answer_by: line.answer_by.map(|at| At::new(zone, at)),
+            start_at: At::new(zone, line.start_at),
+            end_at: At::new(zone, line.end_at),
+            guest: line.guest.map(str::to_owned),
+            add_ons: offer.add_ons().to_vec(),
+            price_fen,
+            resources,
+            session_id: None,
+            seats: 1,
+            visit: LineVisit::default(),
+        }
+    }
+}
+
 impl Order {
-    /// An order that is about to be written, without reading it back.
+    /// An order that is about to be written, without reading it back: `first` and `offer` are of the first
+    /// of its lines.
     #[must_use]
     pub fn made(
         order: &booking::Order,
-        line: &booking::Line,
-        line_id: &str,
+        first: &booking::Line,
         offer: &Offer,
-        (technician_name, resources): (&str, Vec<Resource>),
+        lines: Vec<Line>,
         price: Vec<Part>,
         tiers: &Tiers,
     ) -> Self {
         let zone = offer.store.time_zone;
-        let id = line_id.parse().unwrap_or_else(|()| order.id.clone());
         Self {
             id: order.id.clone(),
             status: order.status.as_str().into(),
@@ -460,17 +512,17 @@ impl Order {
             refunded_fen: 0,
             remaining_fen: order.total_fen,
             price: parts(price),
-            cancellation: cancellation(zone, line.start_at, tiers),
+            cancellation: cancellation(zone, first.start_at, tiers),
             hold_expires_at: order.hold_expires_at.map(|at| At::new(zone, at)),
             member_id: order.member_id.cloned(),
-            store_id: line.store_id.clone(),
+            store_id: first.store_id.clone(),
             store_name: offer.store.name.clone(),
-            service_id: Some(line.service_id.clone()),
+            service_id: Some(first.service_id.clone()),
             contact_name: order.contact_name.into(),
             contact_phone: order.contact_phone.into(),
             note: order.note.into(),
             address: order.address.cloned(),
-            changeable_until: changeable_until(zone, line.start_at, order.change_notice_minutes),
+            changeable_until: changeable_until(zone, first.start_at, order.change_notice_minutes),
             moves_left: offer.service.max_moves,
             checked_in_at: None,
             ended_at: None,
@@ -478,25 +530,8 @@ impl Order {
             created_at: At::new(zone, order.now),
             express: None,
             zone,
-            lines: vec![Line {
-                id,
-                kind: "appointment".into(),
-                status: "live".into(),
-                service_id: line.service_id.clone(),
-                service_name: offer.service.name.clone(),
-                technician_id: Some(line.technician_id.clone()),
-                technician_name: Some(technician_name.into()),
-                assignment: line.assignment.as_str().into(),
-                answer_by: line.answer_by.map(|at| At::new(zone, at)),
-                start_at: At::new(zone, line.start_at),
-                end_at: At::new(zone, line.end_at),
-                price_fen: order.total_fen - order.items_fen,
-                resources,
-                session_id: None,
-                seats: 1,
-                visit: LineVisit::default(),
-            }],
-            start_at: line.start_at,
+            lines,
+            start_at: first.start_at,
             notice_minutes: order.change_notice_minutes,
             tiers: tiers.clone(),
         }
@@ -603,6 +638,8 @@ impl Order {
             answer_by: None,
             start_at: At::new(zone, proposal.start_at),
             end_at: At::new(zone, proposal.end_at),
+            guest: None,
+            add_ons: Vec::new(),
             price_fen: proposal.total_fen,
             resources: proposal.resources.clone(),
             session_id: None,
@@ -612,18 +649,15 @@ impl Order {
         self.moves_left = proposal.max_moves;
     }
 
-    /// The order after a line has moved: it is before its visit again.
-    pub fn moved(
+    /// A line after it has changed hands, or time.
+    pub fn line_is(
         &mut self,
         line_id: &Id,
         to: &booking::Line,
         technician_name: &str,
         resources: &[Resource],
-        zone: Zone,
-        by_member: bool,
     ) {
-        (self.checked_in_at, self.ended_at) = (None, None);
-        self.moves_left = self.moves_left.map(|left| left - i64::from(by_member));
+        let zone = self.zone;
         for line in self.lines.iter_mut().filter(|line| line.id == *line_id) {
             line.technician_id = Some(to.technician_id.clone());
             line.technician_name = Some(technician_name.to_owned());
@@ -632,13 +666,41 @@ impl Order {
             line.start_at = At::new(zone, to.start_at);
             line.end_at = At::new(zone, to.end_at);
             line.resources = resources.to_vec();
+        }
+    }
+
+    /// The order after lines have moved, when it starts then: they are before their visit again.
+    pub fn moved(&mut self, lines: &[&Id], start_at: i64, by_member: bool) {
+        (self.checked_in_at, self.ended_at) = (None, None);
+        self.moves_left = self.moves_left.map(|left| left - i64::from(by_member));
+        for line in self.lines.iter_mut().filter(|line| lines.contains(&&line.id)) {
             let photos = std::mem::take(&mut line.visit.photos);
             line.visit = LineVisit { photos, ..LineVisit::default() };
         }
-        self.start_at = to.start_at;
-        self.changeable_until = changeable_until(zone, to.start_at, self.notice_minutes);
-        self.cancellation = cancellation(zone, to.start_at, &self.tiers);
+        self.start_at = start_at;
+        self.changeable_until = changeable_until(self.zone, start_at, self.notice_minutes);
+        self.cancellation = cancellation(self.zone, start_at, &self.tiers);
         self.version += 1;
+    }
+
+    /// The order after a line has got these besides.
+    pub fn extended(&mut self, line_id: &Id, more: &[AddOn], price: Vec<Part>) {
+        let more_fen: i64 = more.iter().map(|one| one.price_fen).sum();
+        for line in self.lines.iter_mut().filter(|line| line.id == *line_id) {
+            line.add_ons.extend_from_slice(more);
+            line.price_fen += more_fen;
+        }
+        self.ended_at = None;
+        self.price.extend(parts(price));
+        self.total_fen += more_fen;
+        self.remaining_fen = remaining(&self.status, self.total_fen, self.paid_fen);
+        self.version += 1;
+    }
+
+    /// How many lines it has.
+    #[must_use]
+    pub const fn line_count(&self) -> usize {
+        self.lines.len()
     }
 
     /// The order whose line is seats in a session.

@@ -227,7 +227,7 @@ impl Wanted {
             offer.technicians.first().ok_or_else(|| Problem::internal("no technician"))?;
         let mut price = offer.price(technician);
         if wish.card_id.is_some() {
-            price.parts.push(Part { kind: "card_use".into(), fen: -price.total_fen });
+            price.parts.push(Part::new("card_use", -price.total_fen));
             price.total_fen = 0;
         }
         let status =

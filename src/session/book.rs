@@ -9,7 +9,9 @@ use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
-use crate::booking::book::{Booker, Customer, Made, Offered, OrderAnswer, Payment, check_payment};
+use crate::booking::book::{
+    Booker, Customer, Made, MadeLine, Offered, OrderAnswer, Payment, check_payment,
+};
 use crate::booking::claim::{self, Operator, Terms};
 use crate::booking::offer;
 use crate::booking::queries::{self as booking, Asked, Detail};
@@ -202,13 +204,12 @@ pub(crate) async fn book(
 
     // 3. Commit.
     let class = Seats { session: &session, seats, waited: wish.offered.is_some() };
+    let line =
+        MadeLine { offer: &offer, technician, taken: &taken, date: session.date, guest: None };
     let made = Made {
         address: None,
         ctx,
-        offer: &offer,
-        technician,
-        taken: &taken,
-        date: session.date,
+        lines: &[line],
         mode: Mode::Group,
         payment: wish.payment,
         actor: &actor,

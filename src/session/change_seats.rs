@@ -141,27 +141,33 @@ async fn change(
         date: to.date,
         assignment: Assignment::Assigned,
         answer_by: None,
+        add_ons: None,
+        guest: None,
     };
     let order = Some(order_id.clone());
     let confirm = Message::Confirm { claims: taken.claims(), order_id: order, paid: false };
     let mut rows = vec![outbox::Row::new(ctx, confirm)?];
-    rows.extend(outbox::releases(ctx, known.claims)?);
+    rows.extend(outbox::releases(ctx, moving::named(&known.claims))?);
     let mut view = order::detail_view(ctx, order_id).await?;
     let by_member = matches!(actor, order::Actor::Member(_));
-    let zone = offer.store.time_zone;
-    view.moved(&wish.line_id, &line, &technician.1, &[], zone, by_member);
+    view.line_is(&wish.line_id, &line, &technician.1, &[]);
+    view.moved(&[&wish.line_id], line.start_at, by_member);
     view.seated(&to.id, seats);
     let response = moving::text(view, &actor)?;
     let detail = serde_json::json!({
         "from": known.start_at, "from_session_id": from, "start_at": to.start_at,
         "session_id": to.id,
     });
-    let mut statements =
-        vec![queries::seats_stand((&to.id, to.version), seats, false, &line, None)];
+    let mut statements = vec![
+        queries::seats_stand((&to.id, to.version), seats, false, &line, None),
+        booking::order_stands(order_id, known.version, false),
+    ];
     let line_id = &wish.line_id;
-    statements.extend(booking::move_line(order_id, known.version, line_id, &line, ctx.now));
+    statements.extend(booking::move_line(line_id, &line));
+    statements.push(booking::lines_changed(order_id, ctx.now));
     statements.push(queries::seat(line_id.as_str(), &to.id, seats));
-    statements.extend(booking::moved(order_id, line_id, by_member));
+    statements.push(booking::moved(order_id, by_member));
+    statements.push(booking::line_moved(line_id));
     let event_id = ctx.new_id()?;
     statements
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));

@@ -460,7 +460,8 @@ pub fn my_day(technician_id: &Id, date: chrono::NaiveDate, (from, until): (i64, 
                     'order_id', o.id, 'status', o.status, 'store_id', l.store_id, 'store_name', s.name,
                     'time_zone', s.time_zone,
                     'service_name', (SELECT name FROM service WHERE id = l.service_id),
-                    'start_at', l.start_at, 'end_at', l.end_at, 'customer', o.contact_name,
+                    'start_at', l.start_at, 'end_at', l.end_at,
+                    'customer', coalesce(l.guest, o.contact_name),
                     'phone', o.contact_phone, 'note', o.note, 'checked_in_at', o.checked_in_at,
                     'address', json(o.address), 'visit', {LINE_VISIT}) AS json
                 FROM order_line l JOIN orders o ON o.id = l.order_id JOIN store s ON s.id = l.store_id

@@ -68,6 +68,7 @@ pub(crate) async fn accept(
     let start_at = offer.start_at;
     let at = chrono::DateTime::from_timestamp_millis(start_at).ok_or(Code::Internal)?;
     let wish = book::Wish {
+        add_ons: Vec::new(),
         store_id: entry.store_id,
         service_id: entry.service_id,
         technician_id: offer.technician_id,
