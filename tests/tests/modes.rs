@@ -484,6 +484,9 @@ async fn a_wish_a_proposal_and_one_tap() {
         visit.member.post(path, json!({})).idempotent().await
     };
     answer("accept").await.refused(409, "no_proposal");
+    // Its deposit is all that it costs so far, and completes nothing.
+    let paid = say(&owner, "settle", &visit.order, json!({"channel": "cash"})).await;
+    paid.refused(409, "order_not_changeable");
     let late = say(&owner, "proposal", &visit.order, proposal(&shop, "18:00")).await;
     late.refused(422, "outside_wish");
     let made = say(&owner, "proposal", &visit.order, proposal(&shop, "15:00")).await.expect(200);
