@@ -172,6 +172,13 @@ async fn reschedule(
     if offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
+    if known.assignment.is_open() && wish.technician_id.is_none() {
+        // Whoever is found for it is nobody who has declined it.
+        offer.technicians.retain(|one| !known.declined_by.contains(one.id()));
+        if offer.technicians.is_empty() {
+            return Err(Problem::from(Code::SlotTaken).at("start_at"));
+        }
+    }
     known.visit(&mut offer)?;
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
     let same_technician = wish.technician_id.as_ref().is_none_or(|id| *id == known.technician_id);
@@ -179,8 +186,7 @@ async fn reschedule(
         let response = moving::text(order::detail_view(ctx, order_id).await?, &actor)?;
         return claim::commit_nothing(ctx, &operator, StatusCode::OK, response).await;
     }
-    let (mut technicians, free) = book::by_rule(&offer, &operator.op(), start, date);
-    technicians.retain(|id| wish.technician_id.is_some() || !known.declined_by.contains(id));
+    let (technicians, free) = book::by_rule(&offer, &operator.op(), start, date);
     let line = LineMove {
         known: &known,
         offer: &offer,

@@ -553,7 +553,9 @@ pub fn to_settle(order_id: &Id) -> Statement {
     Statement::new(
         format!(
             "SELECT json_object('store_id', o.store_id, 'status', o.status, 'version', o.version,
-                'total_fen', o.total_fen, 'paid_fen', {PAID_FEN}) AS json
+                'total_fen', o.total_fen, 'paid_fen', {PAID_FEN},
+                'has_line', json(iif(EXISTS (SELECT 1 FROM order_line
+                    WHERE order_id = o.id AND status = 'live'), 'true', 'false'))) AS json
              FROM orders o WHERE o.id = ?1"
         ),
         vec![order_id.into()],

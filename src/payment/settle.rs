@@ -49,6 +49,8 @@ struct ToSettle {
     version: i64,
     total_fen: i64,
     paid_fen: i64,
+    /// A wish for which nothing is accepted has none: its deposit completes nothing.
+    has_line: bool,
 }
 
 /// Take what remains to be paid
@@ -78,6 +80,9 @@ pub(crate) async fn settle(
     staff.require(Permission::PaymentTake, &known.store_id)?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
+    }
+    if !known.has_line {
+        return Err(Code::OrderNotChangeable.into());
     }
     let due = remaining_fen(known.total_fen, known.paid_fen);
     let taken = wish.amount_fen.map_or(due, Int::get);

@@ -29,6 +29,8 @@ struct Known {
     version: i64,
     start_at: i64,
     cancellation: Tiers,
+    /// Nobody is expected for a wish for which nothing is accepted.
+    has_line: bool,
 }
 
 /// Note that nobody came
@@ -67,6 +69,9 @@ pub async fn note_by_rule(ctx: &Ctx, id: &Id, version: i64) -> Answer<()> {
 }
 
 async fn note(ctx: &Ctx, id: &Id, known: Known, actor: &Actor) -> Answer<()> {
+    if !known.has_line && known.status == Status::Confirmed {
+        return Err(Code::OrderNotChangeable.into());
+    }
     let now = now_ms();
     let start_at = known.start_at;
     let next = apply(known.status, Event::NoShow { now, start_at }).map_err(refused)?;

@@ -322,7 +322,9 @@ pub fn ended(order_id: &Id, now: i64) -> Statement {
 pub fn to_note_absent(id: &Id) -> Statement {
     sql!(
         "SELECT json_object('member_id', member_id, 'store_id', store_id, 'status', status,
-            'version', version, 'start_at', start_at, 'cancellation', json(cancellation)) AS json
+            'version', version, 'start_at', start_at, 'cancellation', json(cancellation),
+            'has_line', json(iif(EXISTS (SELECT 1 FROM order_line
+                WHERE order_id = orders.id AND status = 'live'), 'true', 'false'))) AS json
          FROM orders WHERE id = ?1",
         id
     )

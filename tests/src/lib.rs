@@ -9,6 +9,7 @@
 //! - [`money_audit`]: reads all the money, the vendors' too, and says what does not add up;
 //! - [`money`]: the customer pays, and the payment vendors behave and misbehave;
 //! - [`visit`]: appointments that are paid for; [`notices`]: notices of the vendors, made here;
+//! - [`weather`]: many clients at once, kills and cron runs, as a storm and a soak have them;
 //! - [`forge`]: tokens and requests that no honest client makes;
 //! - [`world`]: members, staff and shops to test with;
 //! - [`eventually`]: waits for a condition with a deadline, never for a fixed time.
@@ -36,6 +37,7 @@ mod process;
 pub mod stack;
 mod state;
 pub mod visit;
+pub mod weather;
 pub mod world;
 
 pub use api::{Api, Call, Reply};
@@ -43,6 +45,7 @@ pub use dice::Dice;
 pub use stack::{Shared, Stack};
 pub use state::State;
 pub use visit::Visit;
+pub use weather::Weather;
 pub use world::{Hours, Shop, Slot};
 
 use std::future::IntoFuture as _;

@@ -59,6 +59,8 @@ struct Reader {
     claims: Vec<Claim>,
     orders: Vec<Value>,
     lines: Vec<Value>,
+    /// What classes take themselves.
+    classes: Vec<Value>,
     events: Vec<Value>,
     payments: Vec<Value>,
     refunds: Vec<Value>,
@@ -107,8 +109,7 @@ fn sum<'a>(rows: impl IntoIterator<Item = &'a Value>) -> i64 {
 impl Reader {
     fn read(stack: &Stack, now: i64, as_of: i64) -> Self {
         let tables = stack.calendars("SELECT * FROM claim").into_iter();
-        let claims = tables.filter(|(name, _)| name.starts_with("technician:"));
-        let claims = claims.flat_map(|(calendar, rows)| {
+        let claims = tables.flat_map(|(calendar, rows)| {
             rows.into_iter().map(move |row| Claim {
                 calendar: calendar.clone(),
                 id: text(&row, "id").to_owned(),
@@ -124,6 +125,7 @@ impl Reader {
             claims: claims.collect(),
             orders: stack.d1("SELECT * FROM orders"),
             lines: stack.d1("SELECT * FROM order_line"),
+            classes: stack.d1("SELECT claim_id FROM session_claim WHERE status = 'live'"),
             events: stack.d1("SELECT * FROM order_event ORDER BY id"),
             payments: stack.d1("SELECT * FROM payment"),
             refunds: stack.d1("SELECT * FROM refund"),
@@ -158,7 +160,8 @@ impl Reader {
         let live = |claim: &&Claim| {
             claim.state == "confirmed" || (claim.state == "held" && self.now < claim.expires_at)
         };
-        let mut claims: Vec<&Claim> = self.claims.iter().filter(live).collect();
+        let technicians = |claim: &&Claim| claim.calendar.starts_with("technician:");
+        let mut claims: Vec<&Claim> = self.claims.iter().filter(live).filter(technicians).collect();
         claims.sort_by_key(|claim| (&claim.calendar, claim.times[2]));
         for pair in claims.windows(2) {
             if pair[0].calendar == pair[1].calendar && pair[1].times[2] < pair[0].times[3] {
@@ -178,10 +181,16 @@ impl Reader {
         let claims: HashMap<&str, &Claim> =
             self.claims.iter().map(|claim| (claim.id.as_str(), claim)).collect();
         let lines = by(&self.lines, "order_id");
-        let mut wanted: HashSet<&str> = HashSet::new();
+        let mut wanted: HashSet<&str> =
+            self.classes.iter().map(|row| text(row, "claim_id")).collect();
         for order in &self.orders {
             let (id, status) = (text(order, "id"), text(order, "status"));
             let Some([line]) = lines.get(id).map(Vec::as_slice) else {
+                // Of a wish nothing is known before a proposal is accepted, and nothing is taken.
+                let wish = text(order, "mode") == "express" && !lines.contains_key(id);
+                if wish && !matches!(status, "in_service" | "completed" | "no_show") {
+                    continue;
+                }
                 off.push(format!("I3 order {id}: not one line"));
                 continue;
             };
@@ -209,9 +218,11 @@ impl Reader {
                 off.push(format!("I3 order {id}: {status}, its claim is {}", claim.state));
             }
             let times = ["start_at", "end_at", "block_start", "block_end"];
-            if claim.times != times.map(|name| int(line, name))
-                || claim.calendar != format!("technician:{}", text(line, "technician_id"))
-            {
+            let calendar = line["session_id"].as_str().map_or_else(
+                || format!("technician:{}", text(line, "technician_id")),
+                |session| format!("session:{session}"),
+            );
+            if claim.times != times.map(|name| int(line, name)) || claim.calendar != calendar {
                 off.push(format!("I3 order {id}: its claim is for another time or technician"));
             }
             if state == "held" && claim.expires_at < int(order, "hold_expires_at") {
@@ -605,6 +616,7 @@ mod tests {
                 claim("c3", "held", START + HOUR),
             ],
             lines: orders.iter().map(|[_, line]| line.clone()).collect(),
+            classes: Vec::new(),
             orders: orders.into_iter().map(|[order, _]| order).collect(),
             events: vec![
                 event("e1", "1", "paid", "system", &json!({})),
@@ -664,6 +676,21 @@ mod tests {
             ("and no order has it", |world| world.claims[1].state = "confirmed".into()),
             ("its line \"live\"", |world| world.lines[1]["status"] = "live".into()),
             ("not one line", |world| drop(world.lines.remove(0))),
+            // Seats in a class are in its calendar; a class has its technician's time; a wish has nothing.
+            ("for another time or technician", |world| world.lines[0]["session_id"] = "k".into()),
+            ("", |world| {
+                world.lines[0]["session_id"] = "k".into();
+                world.claims[0].calendar = "session:k".into();
+            }),
+            ("", |world| {
+                (world.claims[1].state, world.claims[1].calendar) =
+                    ("confirmed".into(), "technician:u".into());
+                world.classes.push(json!({"claim_id": "c2"}));
+            }),
+            ("and no order has it", |world| {
+                world.orders[0]["mode"] = "express".into();
+                world.lines.remove(0);
+            }),
             ("two appointments", |world| {
                 world.orders[2]["status"] = "confirmed".into();
                 world.lines[2]["claim_id"] = "c1".into();

@@ -127,22 +127,69 @@ impl Stack {
             "phone": some_phone(), "hours": hours.week(), "time_zone": "Asia/Shanghai", "status": "open",
         });
         let store = created(&owner.post("/api/v1/admin/stores", store).await);
-        let mut body = json!({
-            "category": "推拿", "name": format!("服务 {tag}"), "duration_minutes": 60, "price_fen": 19_800,
-            "deposit": {"kind": "none"}, "places": ["store"], "modes": ["direct"],
-            "min_notice_minutes": 0, "max_days_ahead": 90, "change_notice_minutes": 0,
-            "stores": [store],
-        });
-        for (field, value) in service.as_object().expect("fields of a service") {
-            body[field] = value.clone();
-        }
-        let service = created(&owner.post("/api/v1/admin/services", body).await);
+        let service = self.service(&store, service).await;
         let mut ids = Vec::new();
         for number in 0..technicians {
             let name = format!("技师 {tag} {number}");
             ids.push(self.technician(&name, &store, hours).await);
         }
         Shop { store, service, technicians: ids }
+    }
+
+    /// A new service of a store: an hour without buffers, notice or limits, but for these fields. Its id.
+    pub async fn service(&self, store: &str, fields: Value) -> String {
+        let tag = format!("{:08x}", random() >> 32);
+        let mut body = json!({
+            "category": "推拿", "name": format!("服务 {tag}"), "duration_minutes": 60, "price_fen": 19_800,
+            "deposit": {"kind": "none"}, "places": ["store"], "modes": ["direct"],
+            "min_notice_minutes": 0, "max_days_ahead": 90, "change_notice_minutes": 0,
+            "stores": [store],
+        });
+        for (field, value) in fields.as_object().expect("fields of a service") {
+            body[field] = value.clone();
+        }
+        created(&self.owner().await.post("/api/v1/admin/services", body).await)
+    }
+
+    /// A new room or piece of equipment of a store: its id.
+    pub async fn room(&self, store: &str, kind: &str, capacity: u32) -> String {
+        let name = format!("{kind} {:08x}", random() >> 32);
+        let body = json!({"store_id": store, "kind": "room", "type": kind, "name": name,
+            "capacity": capacity});
+        created(&self.owner().await.post("/api/v1/admin/resources", body).await)
+    }
+
+    /// Changes fields of a store, which stays as it is otherwise.
+    pub async fn change_store(&self, store: &str, fields: Value) {
+        let owner = self.owner().await;
+        let path = format!("/api/v1/admin/stores/{store}");
+        let mut body = owner.get(&path).await.expect(200).body;
+        body.as_object_mut().expect("a store").remove("id");
+        for (field, value) in fields.as_object().expect("fields of a store") {
+            body[field] = value.clone();
+        }
+        owner.put(&path, body).await.check(200);
+    }
+
+    /// Lets a technician take so many at once.
+    pub async fn set_capacity(&self, shop: &Shop, technician: &str, capacity: u16) {
+        let owner = self.owner().await;
+        let path = format!("/api/v1/admin/technicians/{technician}");
+        let known = owner.get(&path).await.expect(200).body;
+        let body = json!({
+            "version": known["version"], "name": known["name"], "stores": [shop.store],
+            "capacity": capacity,
+        });
+        owner.put(path, body).await.check(200);
+    }
+
+    /// A technician's own sign-in.
+    pub async fn as_technician(&self, store: &str, technician: &str) -> Api {
+        let phone = some_phone();
+        let body = json!({"phone": phone, "name": "技师", "technician_id": technician,
+            "grants": [{"role": "technician", "store_id": store}]});
+        self.owner().await.post("/api/v1/admin/staff", body).await.check(201);
+        self.sign_in_staff(&phone).await
     }
 
     /// A new technician of a store, who works these hours from today on: the id.

@@ -249,6 +249,27 @@ async fn a_technician_accepts_declines_and_passes_on() {
     assert_eq!(booked.text("/order/lines/0/assignment"), "assigned");
 }
 
+#[tokio::test]
+async fn whom_the_member_asks_again_may_be_asked_at_another_time() {
+    let stack = Stack::shared().await;
+    let shop = shop(&stack, 2, json!({"accept_within_minutes": 30})).await;
+    let (owner, member) = (stack.owner().await, stack.some_member().await);
+    let first = shop.technicians[0].as_str();
+    let asked = shop.book(&member, Some(first), &at(1, "11:00")).await.expect(201);
+    let it = json!({"line_id": line(&asked)});
+    say(&owner, "decline", order(&asked), it).await.check(200);
+    becomes(&owner, order(&asked), "asked").await;
+    let path = format!("/api/v1/orders/{}/reschedule", order(&asked));
+    let mut to =
+        json!({"line_id": line(&asked), "start_at": at(1, "13:00"), "technician_id": first});
+    member.post(&path, to.clone()).idempotent().await.check(200);
+    // Who has declined is theirs all the same now, and moves with them.
+    to.as_object_mut().expect("a body").remove("technician_id");
+    to["start_at"] = at(1, "13:30").into();
+    let moved = member.post(&path, to).idempotent().await.expect(200);
+    assert_eq!(moved.text("/order/lines/0/technician_id"), first);
+}
+
 /// The answers that are waited for are overdue.
 async fn answers_are_overdue(stack: &Stack) {
     let past = now_ms() - 1_000;
@@ -463,6 +484,9 @@ async fn a_wish_a_proposal_and_one_tap() {
         visit.member.post(path, json!({})).idempotent().await
     };
     answer("accept").await.refused(409, "no_proposal");
+    // Its deposit is all that it costs so far, and completes nothing.
+    let paid = say(&owner, "settle", &visit.order, json!({"channel": "cash"})).await;
+    paid.refused(409, "order_not_changeable");
     let late = say(&owner, "proposal", &visit.order, proposal(&shop, "18:00")).await;
     late.refused(422, "outside_wish");
     let made = say(&owner, "proposal", &visit.order, proposal(&shop, "15:00")).await.expect(200);

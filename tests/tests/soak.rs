@@ -1,5 +1,6 @@
-//! Money under everything that goes wrong at once: customers book, pay, pay twice, fail to pay, move and
-//! cancel, staff refund and settle, while the payment vendors misbehave and the process is killed
+//! Money under everything that goes wrong at once: customers book appointments, visits at home, seats in
+//! classes and by a wish with its deposit, pay, pay twice, fail to pay, move and cancel, staff refund and
+//! settle, while the payment vendors misbehave and the process is killed
 //! outright every few seconds. Then an audit reads all the money from outside
 //! ([`zhundian_tests::money_audit`]).
 //!
@@ -9,20 +10,20 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use zhundian_tests::api::Call;
 use zhundian_tests::money::{Notify, Pay, Vendors};
 use zhundian_tests::money_audit::MoneyAudit;
+use zhundian_tests::weather::{
+    Fine, Kills, Weather, crons, end_by, from_env, killer, members, same,
+};
 use zhundian_tests::world::date;
 use zhundian_tests::{Api, Dice, Hours, Reply, Shop, Stack, random};
 
-/// Members signed in at once.
-const SIGN_INS: usize = 8;
 const MEMBERS_OF_A_CLIENT: usize = 5;
 /// Dates from tomorrow on.
 const DAYS: u64 = 6;
@@ -30,8 +31,6 @@ const DAYS: u64 = 6;
 const STEPS: usize = 4;
 /// Each call to a vendor, and each of its notices, meets trouble with this probability.
 const TROUBLE: f64 = 0.2;
-/// An operation has its definite answer within this time, whatever happens meanwhile.
-const DEFINITE_WITHIN: Duration = Duration::from_mins(3);
 const PRICE_FEN: i64 = 19_800;
 const CHANNELS: [&str; 3] = ["wechat_jsapi", "wechat_native", "alipay_qr"];
 
@@ -48,39 +47,14 @@ struct Size {
     settle: Duration,
 }
 
-/// What it was like.
-#[derive(Default)]
-struct Weather {
-    no_answer: AtomicUsize,
-    unavailable: AtomicUsize,
-    limited: AtomicUsize,
-    kills: AtomicUsize,
-    told: std::sync::Mutex<BTreeMap<String, usize>>,
-}
-
-impl Weather {
-    fn count(&self, what: &str) {
-        *self.told.lock().expect("no panic").entry(what.to_owned()).or_default() += 1;
-    }
-
-    fn print(&self) {
-        let of = |one: &AtomicUsize| one.load(Ordering::Relaxed);
-        println!(
-            "soak: {} kills, no answer {}, unavailable {}, limited {}; {:?}",
-            of(&self.kills),
-            of(&self.no_answer),
-            of(&self.unavailable),
-            of(&self.limited),
-            self.told.lock().expect("no panic")
-        );
-    }
-}
-
 /// An order as its customer knows it.
 #[derive(Clone)]
 struct Order {
     id: String,
-    line: String,
+    /// Its line; a wish has none before a proposal for it is accepted.
+    line: Option<String>,
+    /// Whether it is seats in a class.
+    seats: bool,
     member: usize,
     /// The payments that somebody was told of, with their channels.
     payments: Vec<(String, &'static str)>,
@@ -95,7 +69,10 @@ struct Client {
     shop: Shop,
     /// With a deposit of each kind; the first without one.
     services: Vec<String>,
+    classes: Vec<String>,
     members: Vec<Api>,
+    /// An address of each.
+    addresses: Vec<String>,
     owner: Api,
     orders: Vec<Order>,
 }
@@ -103,37 +80,7 @@ struct Client {
 impl Client {
     /// Sends a call until it has a definite answer.
     async fn definite(&self, call: Call) -> Reply {
-        let until = Instant::now() + DEFINITE_WITHIN;
-        let mut unknown = false;
-        loop {
-            let count = |what: &AtomicUsize| what.fetch_add(1, Ordering::Relaxed);
-            let pause = match call.clone().within(Duration::from_secs(20)).attempt().await {
-                Ok(reply) if reply.status == 429 => {
-                    count(&self.weather.limited);
-                    2_000
-                }
-                Ok(reply) if reply.status >= 500 => {
-                    let fault = matches!(reply.code(), "internal" | "misconfigured");
-                    assert!(!fault, "{}: {}\n{}", reply.what, reply.body, self.stack.log_tail());
-                    count(&self.weather.unavailable);
-                    unknown = true;
-                    300
-                }
-                Ok(reply) if unknown && reply.code() == "order_changed" => {
-                    // By the try before, which was still at work.
-                    unknown = false;
-                    200
-                }
-                Ok(reply) => return reply,
-                Err(_) => {
-                    count(&self.weather.no_answer);
-                    unknown = true;
-                    150
-                }
-            };
-            assert!(Instant::now() < until, "no definite answer within {DEFINITE_WITHIN:?}");
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-        }
+        self.weather.definite(&self.stack, call).await.0
     }
 
     /// Sends an operation with a key, now and then once more afterwards.
@@ -142,18 +89,14 @@ impl Client {
         let again = self.dice.percent(8);
         let reply = self.definite(call.clone()).await;
         if again && reply.status < 300 {
-            let repeated = self.definite(call).await;
-            assert_eq!(repeated.status, reply.status, "{}: {}", repeated.what, repeated.body);
-            assert_eq!(repeated.body, reply.body, "{}", repeated.what);
+            same(&reply, &self.definite(call).await);
         }
         reply
     }
 
-    fn note(&self, what: &str, reply: &Reply, fine: &[(u16, &str)]) {
-        let known = fine.contains(&(reply.status, reply.code()));
-        assert!(known, "{what}: {} {}: {}", reply.what, reply.status, reply.body);
-        let told = if reply.status < 300 { "done" } else { reply.code() };
-        self.weather.count(&format!("{what} {told}"));
+    #[track_caller]
+    fn note(&self, what: &str, reply: &Reply, fine: &[Fine]) {
+        self.weather.note(what, reply, fine);
     }
 
     fn start(&mut self) -> String {
@@ -164,6 +107,47 @@ impl Client {
     }
 
     async fn book(&mut self) -> bool {
+        let member = self.dice.below(self.members.len());
+        let (what, path, body) = match self.dice.below(100) {
+            0..65 => ("book", "/api/v1/bookings".into(), self.appointment()),
+            65..77 => {
+                let mut body = self.appointment();
+                (body["place"], body["address_id"]) =
+                    ("home".into(), self.addresses[member].as_str().into());
+                ("book at home", "/api/v1/bookings".into(), body)
+            }
+            77..90 => {
+                let class = self.dice.of(&self.classes).clone();
+                let body = json!({"seats": 1 + self.dice.below(2), "payment": "online"});
+                ("book seats", format!("/api/v1/sessions/{class}/bookings"), body)
+            }
+            _ => {
+                let start = self.start();
+                let body = json!({
+                    "store_id": self.shop.store, "category": "推拿", "from": start,
+                    "until": format!("{}T23:00:00+08:00", &start[..10]), "payment": "online",
+                });
+                ("wish", "/api/v1/express-bookings".into(), body)
+            }
+        };
+        let reply = self.operation(self.members[member].post(path, body)).await;
+        self.note(what, &reply, &[(201, ""), (409, "slot_taken"), (409, "session_full")]);
+        if reply.status != 201 {
+            return false;
+        }
+        self.orders.push(Order {
+            id: reply.text("/order/id").to_owned(),
+            line: reply.body["order"]["lines"][0]["id"].as_str().map(str::to_owned),
+            seats: what == "book seats",
+            member,
+            payments: Vec::new(),
+            left_alone: false,
+        });
+        true
+    }
+
+    /// A booking's body.
+    fn appointment(&mut self) -> Value {
         let service = self.dice.below(self.services.len());
         // Without a deposit one may pay at the store.
         let online = service > 0 || self.dice.percent(60);
@@ -175,21 +159,7 @@ impl Client {
         if online {
             body["payment"] = "online".into();
         }
-        let member = self.dice.below(self.members.len());
-        let call = self.members[member].post("/api/v1/bookings", body);
-        let reply = self.operation(call).await;
-        self.note("book", &reply, &[(201, ""), (409, "slot_taken")]);
-        if reply.status != 201 {
-            return false;
-        }
-        self.orders.push(Order {
-            id: reply.text("/order/id").to_owned(),
-            line: reply.text("/order/lines/0/id").to_owned(),
-            member,
-            payments: Vec::new(),
-            left_alone: false,
-        });
-        true
+        body
     }
 
     /// Asks what to pay with; perhaps pays.
@@ -292,16 +262,56 @@ impl Client {
 
     async fn move_it(&mut self, index: usize) {
         let order = self.orders[index].clone();
-        let mut body = json!({"line_id": order.line, "start_at": self.start()});
-        if self.dice.percent(40) {
-            body["technician_id"] = self.dice.of(&self.shop.technicians).as_str().into();
-        }
-        let path = format!("/api/v1/orders/{}/reschedule", order.id);
+        let Some(line) = order.line else { return self.propose(index).await };
+        let mut body = json!({"line_id": line});
+        let what = if order.seats {
+            body["session_id"] = self.dice.of(&self.classes).as_str().into();
+            "session"
+        } else {
+            body["start_at"] = self.start().into();
+            if self.dice.percent(40) {
+                body["technician_id"] = self.dice.of(&self.shop.technicians).as_str().into();
+            }
+            "reschedule"
+        };
+        let path = format!("/api/v1/orders/{}/{what}", order.id);
         let call = self.members[order.member].post(path, body);
         let reply = self.operation(call).await;
-        let fine =
-            [(200, ""), (409, "slot_taken"), (409, "order_not_changeable"), (409, "order_changed")];
-        self.note("move", &reply, &fine);
+        let fine = [
+            (200, ""),
+            (409, "slot_taken"),
+            (409, "session_full"),
+            (409, "order_not_changeable"),
+            (409, "order_changed"),
+        ];
+        self.note(if order.seats { "change seats" } else { "move" }, &reply, &fine);
+    }
+
+    /// Staff propose something for a wish, and the customer takes it or does not.
+    async fn propose(&mut self, index: usize) {
+        let order = self.orders[index].clone();
+        let path = format!("/api/v1/orders/{}", order.id);
+        let seen = self.definite(self.members[order.member].get(path)).await.expect(200);
+        let service = self.dice.of(&self.services).clone();
+        let body =
+            json!({"service_id": service, "start_at": seen.body["order"]["express"]["from"]});
+        let path = format!("/api/v1/staff/orders/{}/proposal", order.id);
+        let reply = self.operation(self.owner.post(path, body)).await;
+        let fine = [
+            (200, ""),
+            (409, "slot_taken"),
+            (409, "order_not_changeable"),
+            (409, "order_changed"),
+            (409, "no_proposal"),
+            (409, "proposal_expired"),
+        ];
+        self.note("propose", &reply, &fine);
+        let what = if self.dice.percent(75) { "accept" } else { "decline" };
+        let path = format!("/api/v1/orders/{}/proposal/{what}", order.id);
+        let reply = self.operation(self.members[order.member].post(path, json!({}))).await;
+        self.note(&format!("{what} proposal"), &reply, &fine);
+        let line = reply.body["order"]["lines"][0]["id"].as_str();
+        self.orders[index].line = line.map(str::to_owned);
     }
 
     async fn refund(&mut self, index: usize) {
@@ -400,6 +410,56 @@ async fn pays(
     }
 }
 
+/// Classes of a store, a few seats each; all of it is paid beforehand, and half comes back in the last three
+/// days.
+async fn classes(stack: &Stack, shop: &Shop) -> Vec<String> {
+    let service = json!({
+        "modes": ["group"], "deposit": {"kind": "full"},
+        "cancellation": [
+            {"until_minutes_before": 3 * 24 * 60, "refund_percent": 100},
+            {"until_minutes_before": 0, "refund_percent": 50},
+        ],
+    });
+    let service = stack.service(&shop.store, service).await;
+    let starts: Vec<String> = (1..=6).map(|day| format!("{}T07:00:00+08:00", date(day))).collect();
+    let body = json!({
+        "store_id": shop.store, "service_id": service, "technician_id": shop.technicians[0],
+        "capacity": 4, "starts": starts,
+    });
+    let owner = stack.owner().await;
+    let made = owner.post("/api/v1/admin/sessions", body).idempotent().await.expect(201);
+    let sessions = made.body["sessions"].as_array().expect("sessions").iter();
+    sessions.map(|one| one["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+/// The store takes wishes, with a deposit, and goes to its customers' homes.
+async fn open_up(stack: &Stack, shop: &Shop) {
+    let fields = json!({
+        "ways": {"express": {"deposit_fen": 5_000, "propose_within_minutes": 600,
+            "answer_within_minutes": 600}},
+        "home_service": {
+            "area": {"kind": "radius", "metres": 20_000},
+            "fees": [{"up_to_metres": 30_000, "fee_fen": 2_500}],
+            "speeds": [{"up_to_metres": 50_000, "metres_per_minute": 400}],
+            "handover_minutes": 0,
+        },
+    });
+    stack.change_store(&shop.store, fields).await;
+}
+
+/// An address of each of them, north of the store.
+async fn addresses(members: &[Api]) -> Vec<String> {
+    let mut ids = Vec::new();
+    for (number, member) in members.iter().enumerate() {
+        let north = f64::from(u32::try_from(number).expect("small")) * 0.02;
+        let body = json!({"label": "家", "contact_name": "林女士", "contact_phone": "13900001111",
+            "text": "江宁路 1 号", "latitude": 31.23 + north, "longitude": 121.47});
+        let made = member.post("/api/v1/me/addresses", body).await.expect(201);
+        ids.push(made.text("/id").to_owned());
+    }
+    ids
+}
+
 /// A store's services: without a deposit, with one of each kind; half comes back in the last three days.
 async fn services(stack: &Stack, shop: &Shop) -> Vec<String> {
     let owner = stack.owner().await;
@@ -414,7 +474,7 @@ async fn services(stack: &Stack, shop: &Shop) -> Vec<String> {
         let body = json!({
             "category": "推拿", "name": format!("服务 {index}"), "duration_minutes": 60,
             "buffer_after_minutes": 10, "price_fen": PRICE_FEN, "deposit": deposit,
-            "places": ["store"], "modes": ["direct"], "min_notice_minutes": 0, "max_days_ahead": 90,
+            "places": ["store", "home"], "modes": ["direct", "express"], "min_notice_minutes": 0, "max_days_ahead": 90,
             "change_notice_minutes": 0, "stores": [shop.store],
             "cancellation": [
                 {"until_minutes_before": 3 * 24 * 60, "refund_percent": 100},
@@ -425,61 +485,6 @@ async fn services(stack: &Stack, shop: &Shop) -> Vec<String> {
         ids.push(reply.text("/id").to_owned());
     }
     ids
-}
-
-async fn members(stack: &Arc<Stack>, count: usize) -> Vec<Api> {
-    let gate = Arc::new(Semaphore::new(SIGN_INS));
-    let mut tasks = JoinSet::new();
-    for _ in 0..count {
-        let (stack, gate) = (Arc::clone(stack), Arc::clone(&gate));
-        tasks.spawn(async move {
-            let _turn = gate.acquire().await.expect("never closed");
-            stack.some_member().await
-        });
-    }
-    tasks.join_all().await
-}
-
-/// Kills the Worker outright every few seconds, until it is told that it is enough: twice at least.
-fn killer(
-    stack: &Arc<Stack>,
-    weather: &Arc<Weather>,
-    enough: &Arc<AtomicBool>,
-    mut dice: Dice,
-    after: f64,
-) -> JoinHandle<()> {
-    let (stack, weather, enough) = (Arc::clone(stack), Arc::clone(weather), Arc::clone(enough));
-    tokio::spawn(async move {
-        let mut kills = 0;
-        while kills < 2 || !enough.load(Ordering::Relaxed) {
-            let share = f64::from(u32::try_from(dice.below(100)).expect("small")) / 100.0;
-            let until = Instant::now() + Duration::from_secs_f64(after * (1.0 + share));
-            while Instant::now() < until && !(kills >= 2 && enough.load(Ordering::Relaxed)) {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            if kills >= 2 && enough.load(Ordering::Relaxed) {
-                break;
-            }
-            tokio::task::block_in_place(|| stack.kill_worker());
-            stack.restart_worker().await;
-            kills += 1;
-            weather.kills.fetch_add(1, Ordering::Relaxed);
-        }
-    })
-}
-
-/// Runs the jobs beside all that, more often than in life.
-fn crons(stack: &Arc<Stack>) -> JoinHandle<()> {
-    let stack = Arc::clone(stack);
-    tokio::spawn(async move {
-        for run in 0_u64.. {
-            let cron = if run % 5 == 4 { "%2A%2F5+%2A+%2A+%2A+%2A" } else { "%2A+%2A+%2A+%2A+%2A" };
-            let path = format!("/cdn-cgi/local/scheduled?cron={cron}&format=json");
-            // Whoever is killed meanwhile does not answer.
-            let _ = stack.api().get(path).within(Duration::from_secs(40)).attempt().await;
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    })
 }
 
 /// What waits for its time has it now.
@@ -534,10 +539,12 @@ async fn settle(stack: &Stack, vendors: &Vendors, within: Duration) -> i64 {
 /// of their customers pay at that moment.
 async fn end_holds(stack: &Stack, vendors: &Vendors, dice: &mut Dice) -> Vec<String> {
     stack.kill_worker();
-    let waiting = stack.d1("SELECT o.id, l.technician_id, l.claim_id,
+    let waiting = stack.d1("SELECT o.id, l.claim_id,
+            CASE WHEN l.session_id IS NULL THEN 'technician:' || l.technician_id
+                ELSE 'session:' || l.session_id END AS calendar,
             (SELECT p.id || ' ' || p.channel FROM payment p
                 WHERE p.order_id = o.id AND p.status = 'pending') AS payment
-         FROM orders o JOIN order_line l ON l.order_id = o.id
+         FROM orders o LEFT JOIN order_line l ON l.order_id = o.id
          WHERE o.status = 'pending_payment' ORDER BY o.id");
     let past = zhundian_tests::now_ms() - 1_000;
     let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
@@ -549,7 +556,10 @@ async fn end_holds(stack: &Stack, vendors: &Vendors, dice: &mut Dice) -> Vec<Str
             continue;
         }
         ended.push(text(row, "id"));
-        claims.entry(text(row, "technician_id")).or_default().push(text(row, "claim_id"));
+        // A wish holds nothing yet.
+        if row["claim_id"].is_string() {
+            claims.entry(text(row, "calendar")).or_default().push(text(row, "claim_id"));
+        }
         let payment = text(row, "payment");
         if let Some((id, channel)) = payment.split_once(' ')
             && dice.percent(25)
@@ -566,12 +576,12 @@ async fn end_holds(stack: &Stack, vendors: &Vendors, dice: &mut Dice) -> Vec<Str
          UPDATE orders SET hold_expires_at = {past} WHERE id IN {0}",
         list(&ended)
     ));
-    for (technician, ids) in claims {
+    for (calendar, ids) in claims {
         let sql = format!(
             "UPDATE claim SET expires_at = {past} WHERE state = 'held' AND id IN {}",
             list(&ids)
         );
-        stack.write_calendar(&format!("technician:{technician}"), &sql);
+        stack.write_calendar(&calendar, &sql);
     }
     stack.restart_worker().await;
     ended
@@ -620,7 +630,9 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
     let started = Instant::now();
     let stack = Arc::new(Stack::start_with(&[("HOLD_MINUTES", "5")]).await);
     let shop = stack.shop(size.technicians, Hours::Always).await;
+    open_up(&stack, &shop).await;
     let services = services(&stack, &shop).await;
+    let classes = classes(&stack, &shop).await;
     let mut all = members(&stack, size.clients * MEMBERS_OF_A_CLIENT).await;
     let owner = stack.owner().await;
     let vendors = stack.vendors();
@@ -630,6 +642,7 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
 
     let mut clients = JoinSet::new();
     for number in 0..size.clients {
+        let members = all.split_off(all.len() - MEMBERS_OF_A_CLIENT);
         let client = Client {
             stack: Arc::clone(&stack),
             vendors: vendors.clone(),
@@ -637,7 +650,9 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
             dice: Dice(seed.wrapping_add(number as u64 * 0x1234_5678_9abc)),
             shop: shop.clone(),
             services: services.clone(),
-            members: all.split_off(all.len() - MEMBERS_OF_A_CLIENT),
+            classes: classes.clone(),
+            addresses: addresses(&members).await,
+            members,
             owner: owner.clone(),
             orders: Vec::new(),
         };
@@ -645,17 +660,14 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
         clients.spawn(client.run(share));
     }
     let enough = Arc::new(AtomicBool::new(false));
-    let killer = killer(&stack, &weather, &enough, Dice(dice.next()), size.kill_after);
-    let crons = crons(&stack);
+    let kills = Kills::Every { after: size.kill_after, enough: Arc::clone(&enough) };
+    let killer = killer(&stack, &weather, Dice(dice.next()), kills);
+    let crons = crons(&stack, Duration::from_secs(1));
     let mut told: HashSet<String> = HashSet::new();
     while let Some(client) = clients.join_next().await {
         match client {
             Ok(client) => told.extend(client.orders.into_iter().map(|order| order.id)),
-            Err(panicked) => {
-                killer.abort();
-                crons.abort();
-                std::panic::resume_unwind(panicked.into_panic());
-            }
+            Err(panicked) => end_by(panicked, clients, [killer, crons]).await,
         }
     }
     enough.store(true, Ordering::Relaxed);
@@ -670,7 +682,7 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
     pay_late(&stack, &vendors, &mut dice, &ended, size.late_kills).await;
     let as_of = settle(&stack, &vendors, size.settle).await;
     println!("soak: {took:.0?} under load, settled after {:.0?}", started.elapsed());
-    weather.print();
+    weather.print("soak");
 
     let mut audit = MoneyAudit::of(&stack, as_of).await;
     println!("soak: {:?}; the vendors hold {:?}", audit.fates, audit.held);
@@ -686,10 +698,6 @@ async fn soak(seed: u64, size: &Size) -> (usize, Vec<String>) {
     }
     println!("audit: {} orders, {} off", audit.orders, audit.off.len());
     (audit.orders, audit.off)
-}
-
-fn from_env(name: &str, or: u64) -> u64 {
-    std::env::var(name).ok().map_or(or, |value| value.parse().expect("a number"))
 }
 
 async fn small(seed: u64) {
