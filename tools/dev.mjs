@@ -165,9 +165,9 @@ function writeVars() {
 
 /** What is told in development: everything, by templates that the sandbox takes. */
 function messageVars() {
-  const kinds = ['booked', 'changed', 'cancelled', 'before', 'no_show', 'waitlist_offer', 'plan'];
+  const kinds = ['booked', 'changed', 'cancelled', 'before', 'no_show', 'waitlist_offer', 'plan', 'proposal'];
   const sms = kinds.map((kind, at) => `${kind}=${1000003 + at} store start service`);
-  const theirs = ['booked', 'changed', 'cancelled', 'before'];
+  const theirs = ['booked', 'changed', 'cancelled', 'before', 'asked', 'offered'];
   const toTechnicians = theirs.map((kind, at) => `technician.${kind}=${1000020 + at} customer start service`);
   const wechat = kinds.map((kind) => `${kind}=${devTemplate(kind)} thing1=service date2=start thing3=store`);
   return {

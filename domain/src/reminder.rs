@@ -20,6 +20,10 @@
 //! 1. Looked at again each minute for as long as the payment is open.
 //! 2. It is there already.
 //!
+//! A technician who is to accept an appointment is asked instead of told that it is booked or changed, and
+//! one to whom it is offered with others, the customer who has a proposal, and who waits for a place hear
+//! of what they may answer; each for as long as it may be answered.
+//!
 //! **Before the visit** there is a message for each lead of the service, such as 24 hours and 1 hour. One
 //! is of no use any more when the next one is due, the last one when the visit starts; so whoever missed
 //! some gets the nearest alone.
@@ -75,11 +79,17 @@ pub enum Kind {
     WaitlistOffer,
     /// A session of a service plan is near.
     Plan,
+    /// The technician is to accept it.
+    Asked,
+    /// Whoever can do it may have it.
+    Offered,
+    /// The store proposes service, technician and time.
+    Proposal,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Booked,
         Self::Changed,
         Self::Cancelled,
@@ -88,6 +98,9 @@ impl Kind {
         Self::Lost,
         Self::WaitlistOffer,
         Self::Plan,
+        Self::Asked,
+        Self::Offered,
+        Self::Proposal,
     ];
 
     /// As rows and clients say it.
@@ -102,6 +115,9 @@ impl Kind {
             Self::Lost => "lost",
             Self::WaitlistOffer => "waitlist_offer",
             Self::Plan => "plan",
+            Self::Asked => "asked",
+            Self::Offered => "offered",
+            Self::Proposal => "proposal",
         }
     }
 }
@@ -286,6 +302,9 @@ pub struct Message {
     pub at_once: bool,
     /// Whether there is later news of the same appointment for the same person.
     pub superseded: bool,
+    /// Whether what it speaks of besides the appointment is still so: a question is open, a place is held, a
+    /// class takes place.
+    pub holds: bool,
 }
 
 /// The appointment that a message is of, as it is now.
@@ -358,7 +377,10 @@ pub fn decide(
     {
         return other;
     }
-    let news = matches!(message.kind, Kind::Booked | Kind::Changed | Kind::Cancelled);
+    if !message.holds {
+        return Decision::Skip(Reason::NotSo);
+    }
+    let news = matches!(message.kind, Kind::Booked | Kind::Changed | Kind::Cancelled | Kind::Asked);
     if news && message.superseded {
         return Decision::Skip(Reason::Superseded);
     }
@@ -376,20 +398,34 @@ fn speaks_of(message: &Message, appointment: &Appointment, now: i64) -> Option<D
     let Appointment { status, live, start_at, own } = *appointment;
     let stands = live && status.keeps_time();
     match message.kind {
-        Kind::Booked | Kind::Changed | Kind::Before | Kind::Plan => match status {
-            _ if !stands => skip(Reason::NotSo),
-            _ if !own || message.start_at != Some(start_at) => skip(Reason::Moved),
-            Status::PendingPayment | Status::Paid => Some(Decision::Wait(now + AGAIN_MS)),
-            Status::Confirmed => None,
-            _ => skip(Reason::NotSo),
-        },
+        Kind::Booked | Kind::Changed | Kind::Before | Kind::Plan | Kind::Asked | Kind::Offered => {
+            match status {
+                _ if !stands => skip(Reason::NotSo),
+                // What is offered to all is nobody's yet.
+                _ if !own && message.kind != Kind::Offered => skip(Reason::Moved),
+                _ if message.start_at != Some(start_at) => skip(Reason::Moved),
+                Status::PendingPayment | Status::Paid => Some(Decision::Wait(now + AGAIN_MS)),
+                Status::Confirmed => None,
+                _ => skip(Reason::NotSo),
+            }
+        }
         Kind::Cancelled if message.to == To::Technician && stands && own => skip(Reason::NotSo),
         Kind::Cancelled if message.to == To::Customer && status != Status::Cancelled => {
             skip(Reason::NotSo)
         }
         Kind::NoShow if status != Status::NoShow => skip(Reason::NotSo),
-        Kind::Cancelled | Kind::NoShow | Kind::Lost | Kind::WaitlistOffer => None,
+        Kind::Proposal if status != Status::Confirmed => skip(Reason::NotSo),
+        Kind::Proposal | Kind::Cancelled | Kind::NoShow | Kind::Lost | Kind::WaitlistOffer => None,
     }
+}
+
+/// Until when something offered at `now` lasts that is to be answered within `ms` milliseconds: they begin
+/// when the quiet hours end, in which nobody is told of it; but it ends by `latest`, and then, if that is
+/// too early to wait for, it is told at once. UTC milliseconds.
+#[must_use]
+pub fn offer_until(quiet: Option<(Quiet, Zone)>, now: i64, ms: i64, latest: i64) -> i64 {
+    let heard = quiet.and_then(|(quiet, zone)| quiet.around(zone, now)).map_or(now, |(_, at)| at);
+    (heard + ms).min(latest)
 }
 
 /// The hours of a store's clock in which nobody is to be disturbed, from the first minute up to the
@@ -453,23 +489,27 @@ impl Quiet {
         } else {
             (wall.date.checked_sub_days(Days::new(1))?, wall.date)
         };
-        let from = instant(zone, first, self.from)?;
-        let until = instant(zone, last, self.until)?;
+        // Where the clock shows an hour twice, they are the longer.
+        let (from, _) = instants(zone, first, self.from)?;
+        let (_, until) = instants(zone, last, self.until)?;
         // A clock that is turned in between may say otherwise; who waits must get on.
         Some((from.min(at), until.max(at + MINUTE_MS)))
     }
 }
 
-/// When the clock shows this minute of a date: the later time where it does twice, the jump where it
+/// When the clock shows this minute of a date: for the first and for the last time, and the jump where it
 /// never does.
-fn instant(zone: Zone, date: NaiveDate, minute: u16) -> Option<i64> {
+fn instants(zone: Zone, date: NaiveDate, minute: u16) -> Option<(i64, i64)> {
     let time = NaiveTime::from_num_seconds_from_midnight_opt(u32::from(minute) * 60, 0)?;
     match local_instant(zone, date.and_time(time)) {
-        LocalInstant::Once(at) | LocalInstant::Twice(_, at) => Some(at),
+        LocalInstant::Once(at) => Some((at, at)),
+        LocalInstant::Twice(first, last) => Some((first, last)),
         LocalInstant::Skipped => {
             let before = local_instant(zone, date.and_time(time) - chrono::TimeDelta::hours(3));
             match before {
-                LocalInstant::Once(at) | LocalInstant::Twice(at, _) => Some(at + 3 * 3_600_000),
+                LocalInstant::Once(at) | LocalInstant::Twice(at, _) => {
+                    Some((at + 3 * 3_600_000, at + 3 * 3_600_000))
+                }
                 LocalInstant::Skipped => None,
             }
         }

@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use zhundian_domain::order::Status;
 use zhundian_domain::reminder::{
     Appointment, Change, Decision, Due, Kind, LEADS, Message, Quiet, Reason, Terms, To, decide,
-    follow,
+    follow, offer_until,
 };
 use zhundian_domain::time::{LocalInstant, local_instant, rfc3339};
 use zhundian_domain::zone::Zone;
@@ -155,6 +155,7 @@ impl World {
                 expires_at: row.due.expires_at,
                 at_once: row.due.at_once,
                 superseded: *lead_minutes == 0 && *occasion < newest,
+                holds: true,
             };
             match decide(&message, Some(&appointment), quiet.map(|quiet| (quiet, zone)), now) {
                 Decision::Wait(until) => {
@@ -350,11 +351,15 @@ fn a_message_says_what_is_so_or_nothing() {
             expires_at: start_at,
             at_once: false,
             superseded: false,
+            holds: true,
         };
         let appointment = Appointment { status, live, start_at: start_at + moved, own };
-        decide(&message, Some(&appointment), None, now)
+        let so = decide(&message, Some(&appointment), None, now);
+        let not = Message { holds: false, ..message };
+        assert_ne!(decide(&not, Some(&appointment), None, now), Send, "{kind:?}");
+        so
     };
-    for kind in [Kind::Booked, Kind::Changed, Kind::Before, Kind::Plan] {
+    for kind in [Kind::Booked, Kind::Changed, Kind::Before, Kind::Plan, Kind::Asked] {
         for to in [To::Customer, To::Technician] {
             assert_eq!(ask(kind, to, Status::Confirmed, true, 0, true), Send);
             assert_eq!(ask(kind, to, Status::Confirmed, true, HOUR, true), Skip(Moved));
@@ -386,6 +391,46 @@ fn a_message_says_what_is_so_or_nothing() {
         assert!(sent(Kind::Cancelled, To::Technician, false));
         assert_eq!(sent(Kind::NoShow, To::Customer, true), status == Status::NoShow);
         assert!(sent(Kind::Lost, To::Customer, true));
+        let confirmed = status == Status::Confirmed;
+        // Of what is offered to all the time is kept in somebody's calendar; a wish has no line yet.
+        assert_eq!(sent(Kind::Offered, To::Technician, false), confirmed);
+        assert_eq!(ask(Kind::Proposal, To::Customer, status, false, HOUR, true) == Send, confirmed);
+    }
+}
+
+#[test]
+fn what_is_offered_in_the_night_lasts_into_the_morning_or_until_it_begins() {
+    let until = |now: &str, latest: &str| {
+        let quiet = Some((night(), SHANGHAI));
+        let (now, latest) = (at(SHANGHAI, now), at(SHANGHAI, latest));
+        clock(SHANGHAI, offer_until(quiet, now, 15 * MINUTE, latest))
+    };
+    assert_eq!(until("2026-11-27 12:00", "2026-11-28 12:00"), "11-27 12:15");
+    assert_eq!(until("2026-11-27 12:00", "2026-11-27 12:10"), "11-27 12:10");
+    assert_eq!(until("2026-11-27 23:00", "2026-11-28 12:00"), "11-28 08:15");
+    assert_eq!(until("2026-11-27 23:00", "2026-11-28 08:05"), "11-28 08:05");
+    // It is told so: in the morning, or now when that would be too late.
+    let now = at(SHANGHAI, "2026-11-27 23:00");
+    for (latest, expected) in [
+        ("2026-11-28 12:00", Decision::Wait(at(SHANGHAI, "2026-11-28 08:00"))),
+        ("2026-11-28 07:00", Decision::Send),
+    ] {
+        let quiet = Some((night(), SHANGHAI));
+        let expires_at = offer_until(quiet, now, 15 * MINUTE, at(SHANGHAI, latest));
+        let message = Message {
+            kind: Kind::WaitlistOffer,
+            to: To::Customer,
+            start_at: Some(at(SHANGHAI, latest)),
+            due_at: now,
+            expires_at,
+            at_once: false,
+            superseded: false,
+            holds: true,
+        };
+        assert_eq!(decide(&message, None, quiet, now), expected);
+        let gone = Message { holds: false, ..message };
+        assert_eq!(decide(&gone, None, None, now), Decision::Skip(Reason::NotSo));
+        assert_eq!(decide(&message, None, quiet, expires_at), Decision::Skip(Reason::TooLate));
     }
 }
 

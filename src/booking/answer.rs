@@ -125,8 +125,8 @@ async fn change(
     let declines = next == Assignment::Declined;
     let answer_by = declines.then_some(ctx.now);
     let line = (order_id, line_id);
-    handover::write(ctx, line, known, (next, answer_by), (kind, &Actor::Staff(staff.id.clone())))
-        .await?;
+    let by = Actor::Staff(staff.id.clone());
+    handover::write(ctx, line, known, (next, answer_by), (kind, &by), None).await?;
     if declines {
         handover::soon(ctx, order_id, line_id).await;
     }

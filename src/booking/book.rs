@@ -53,6 +53,7 @@ use crate::{reminder, session, waitlist};
 /// How it is paid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = WayToPay)]
 pub enum Payment {
     /// Before the visit.
     Online,

@@ -14,12 +14,18 @@ use crate::booking::claim::Operator;
 use crate::booking::moving::{self, Found, Move, ToMove};
 use crate::booking::queries;
 use crate::catalog::ways::WhenDeclined;
+use crate::d1::Statement;
 use crate::error::{Answer, Problem};
 use crate::http::Ctx;
 use crate::http::fields::Id;
 use crate::order::{self, Actor, cancel};
+use crate::reminder;
 
-/// Writes a line's next state, with its event.
+/// Technicians who are told of an appointment that is offered to all: those who are free, the first by the
+/// store's rule. All who can do it see it at `GET /api/v1/staff/offers`.
+const MAX_TOLD: usize = 20;
+
+/// Writes a line's next state, with its event, and what is told of it.
 ///
 /// # Errors
 /// `order_changed` when it is not as it was read.
@@ -29,6 +35,7 @@ pub async fn write(
     known: &ToMove,
     (next, answer_by): (Assignment, Option<i64>),
     (kind, actor): (&str, &Actor),
+    told: Option<Statement>,
 ) -> Answer<()> {
     let declines = next == Assignment::Declined;
     let order = (order_id, known.version);
@@ -40,6 +47,7 @@ pub async fn write(
     let event_id = ctx.new_id()?;
     statements
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, kind, actor, &detail));
+    statements.extend(told);
     ctx.db()?.batch(statements).await?;
     Ok(())
 }
@@ -68,7 +76,7 @@ pub async fn go_on(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<()> {
     let silent = Event::Silent { now: ctx.now, answer_by: known.answer_by };
     if let Ok(next) = apply(known.assignment, silent) {
         let line = (order_id, line_id);
-        write(ctx, line, &known, (next, Some(ctx.now)), ("silent", &Actor::System)).await?;
+        write(ctx, line, &known, (next, Some(ctx.now)), ("silent", &Actor::System), None).await?;
         let Some(declined) = read(ctx, order_id, line_id).await? else { return Ok(()) };
         known = declined;
     }
@@ -109,15 +117,17 @@ async fn next(ctx: &Ctx, order_id: &Id, line_id: &Id, known: ToMove) -> Answer<(
     let op = operator.op();
     let (mut technicians, _) = book::by_rule(offer, &op, *start, *date);
     technicians.retain(|id| !known.declined_by.contains(id));
+    let is_free = |id: &&Id| {
+        offer.technicians.iter().any(|one| one.id() == *id && offer.is_free(one, *start))
+    };
     if offer.store.ways.when_declined == WhenDeclined::OfferToAll && !technicians.is_empty() {
         let state = apply(known.assignment, Event::OfferedToAll).map_err(not_declined)?;
         let by = answer_by(ctx.now, moving::wait_minutes(offer), known.start_at);
         let line = (order_id, line_id);
-        return write(ctx, line, known, (state, Some(by)), ("offered", &Actor::System)).await;
+        let free: Vec<_> = technicians.into_iter().filter(is_free).take(MAX_TOLD).collect();
+        let told = reminder::offered(ctx, line_id, &free, by)?;
+        return write(ctx, line, known, (state, Some(by)), ("offered", &Actor::System), told).await;
     }
-    let is_free = |id: &&Id| {
-        offer.technicians.iter().any(|one| one.id() == *id && offer.is_free(one, *start))
-    };
     technicians.retain(is_free);
     if technicians.is_empty() {
         return cancel::by_system(ctx, order_id, version, "no_technician").await;

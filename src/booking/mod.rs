@@ -61,5 +61,6 @@ pub fn routes() -> Routes {
         .staff(Permission::BookingWriteOwn, routes!(answer::pass_on))
         .staff(Permission::BookingWriteOwn, routes!(answer::grab))
         .staff(Permission::CalendarBlockOwn, routes!(block::block_time))
+        .staff(Permission::CalendarBlock, routes!(block::block_resource))
         .staff(Permission::CalendarBlockOwn, routes!(block::remove_block))
 }

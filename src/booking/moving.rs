@@ -321,7 +321,7 @@ impl Move<'_> {
         let knew = matches!(known.assignment, Assignment::Assigned | Assignment::Asked);
         if !same_technician && knew {
             let (former, left_at) = (&known.technician_id, known.start_at);
-            told.extend(reminder::left(ctx, order_id, &known.line.id, former, left_at));
+            told.extend(reminder::left(ctx, &known.line.id, former, left_at)?);
         }
         Ok(told)
     }

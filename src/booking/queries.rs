@@ -580,11 +580,22 @@ pub fn technician_in_store(technician_id: &Id, store_id: &Id) -> Statement {
     )
 }
 
-/// Writes a block.
+/// The room or piece of equipment, if it is in use in the store, with the store's clock: for a block.
+#[must_use]
+pub fn resource_in_store(resource_id: &Id, store_id: &Id) -> Statement {
+    sql!(
+        "SELECT json_quote(store.time_zone) AS json FROM resource r JOIN store ON store.id = r.store_id
+         WHERE r.id = ?1 AND r.store_id = ?2 AND r.status = 'active'",
+        resource_id,
+        store_id
+    )
+}
+
+/// Writes a block of a technician's time, or of a room's or a piece of equipment's.
 #[must_use]
 pub fn insert_block(
     id: &str,
-    technician_id: &Id,
+    (technician_id, resource_id): (Option<&Id>, Option<&Id>),
     store_id: &Id,
     (start_at, end_at): (i64, i64),
     reason: &str,
@@ -593,7 +604,7 @@ pub fn insert_block(
 ) -> Statement {
     sql!(
         "INSERT INTO block (id, technician_id, store_id, start_at, end_at, reason, status, made_by,
-            created_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'live', ?7, ?8)",
+            created_at, resource_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'live', ?7, ?8, ?9)",
         id,
         technician_id,
         store_id,
@@ -601,7 +612,8 @@ pub fn insert_block(
         end_at,
         reason,
         staff_id,
-        now
+        now,
+        resource_id
     )
 }
 
@@ -609,8 +621,8 @@ pub fn insert_block(
 #[must_use]
 pub fn block(id: &Id) -> Statement {
     sql!(
-        "SELECT json_object('technician_id', technician_id, 'store_id', store_id, 'status', status)
-            AS json FROM block WHERE id = ?1",
+        "SELECT json_object('technician_id', technician_id, 'resource_id', resource_id,
+            'store_id', store_id, 'status', status) AS json FROM block WHERE id = ?1",
         id
     )
 }

@@ -6,16 +6,17 @@ use std::fmt::Write as _;
 use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::{self, PathItem};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder, Schema};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use crate::document::Operation;
 use crate::error::Code;
 use crate::http::routes::Audience;
 
-/// What the document says of some routes.
+/// What the document says of some routes, with each schema that an operation refers to: of two with one
+/// name the document keeps one.
 #[derive(Default)]
-pub struct Described(utoipa::openapi::OpenApi);
+pub struct Described(utoipa::openapi::OpenApi, Vec<(String, RefOr<Schema>)>);
 
 impl Described {
     /// A handler's operation, with the schemas that it refers to.
@@ -28,8 +29,8 @@ impl Described {
         O::schemas(&mut schemas);
         let mut document = utoipa::openapi::OpenApi::default();
         document.paths.add_path_operation(O::path(), O::methods(), operation);
-        document.components.get_or_insert_default().schemas.extend(schemas);
-        Self(document)
+        document.components.get_or_insert_default().schemas.extend(schemas.clone());
+        Self(document, schemas)
     }
 
     /// The same, with who may call it.
@@ -45,7 +46,23 @@ impl Described {
     #[must_use]
     pub fn merge(mut self, other: Self) -> Self {
         self.0.merge(other.0);
+        self.1.extend(other.1);
         self
+    }
+
+    /// Names that different schemas have.
+    #[cfg(test)]
+    fn twice(&self) -> Vec<String> {
+        let mut known = std::collections::BTreeMap::new();
+        let frame = Document::openapi().components.unwrap_or_default().schemas;
+        let all = frame.iter().chain(self.1.iter().map(|(name, schema)| (name, schema)));
+        let mut twice: Vec<_> = all
+            .filter(|(name, schema)| *known.entry(*name).or_insert(*schema) != *schema)
+            .map(|(name, _)| name.clone())
+            .collect();
+        twice.sort_unstable();
+        twice.dedup();
+        twice
     }
 
     /// The whole document, as the file has it.
@@ -191,6 +208,16 @@ mod tests {
             at + 1,
             kept.get(at).unwrap_or(&"no such line"),
             made.get(at).unwrap_or(&"no such line"),
+        );
+    }
+
+    #[test]
+    fn no_two_schemas_have_one_name() {
+        let (_, described) = crate::app::routes().finish();
+        assert_eq!(
+            described.twice(),
+            Vec::<String>::new(),
+            "`#[schema(as = …)]` gives one another"
         );
     }
 

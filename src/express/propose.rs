@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::order::Status;
+use zhundian_domain::reminder::Kind;
 use zhundian_domain::staffing::{Assignment, answer_by};
 
 use crate::auth::caller::Staff;
@@ -21,6 +22,7 @@ use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{Id, Instant};
 use crate::order::{self, Actor};
+use crate::reminder::{self, Notice};
 
 /// A proposal.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -128,6 +130,21 @@ pub(crate) async fn propose(
     statements.push(order::queries::insert_event(
         &event_id, &order_id, ctx.now, "proposed", &actor, &detail,
     ));
+    let notice = Notice {
+        kind: Kind::Proposal,
+        subject: order_id.as_str(),
+        order_id: Some(&order_id),
+        member_id: None,
+        store_id: &known.store_id,
+        service_id: Some(&proposal.service_id),
+        technician_id: Some(&proposal.technician_id),
+        start_at: Some(proposal.start_at),
+        lead_minutes: 0,
+        occasion: known.version,
+        due_at: ctx.now,
+        expires_at: due_at,
+    };
+    statements.extend(reminder::enqueue(&ctx, &notice));
     let mut view = order::detail_view(&ctx, &order_id).await?;
     view.proposed(&proposal, due_at);
     let response =

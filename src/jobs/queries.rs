@@ -107,6 +107,7 @@ pub fn calendars_after(name: &str, limit: u32, now: i64) -> Statement {
 pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
     let technician_id = calendar.strip_prefix("technician:").unwrap_or_default();
     let session_id = calendar.strip_prefix("session:").unwrap_or_default();
+    let resource_id = calendar.strip_prefix("room:").unwrap_or_default();
     sql!(
         "SELECT json_group_array(json_object('id', id, 'claim_id', claim_id, 'order_id', order_id,
             'store_id', store_id, 'start_at', start_at, 'end_at', end_at, 'block_start', block_start,
@@ -146,13 +147,14 @@ pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
             SELECT id, id, NULL, store_id, start_at, end_at, start_at, end_at, created_at, 1, 'block',
                 NULL
             FROM block
-            WHERE technician_id = ?1 AND status = 'live' AND start_at > ?2 - 86400000
+            WHERE (technician_id = ?1 OR resource_id = ?6) AND status = 'live' AND start_at > ?2 - 86400000
                 AND start_at < ?3 AND end_at > ?2)",
         technician_id,
         from,
         until,
         calendar,
-        session_id
+        session_id,
+        resource_id
     )
 }
 

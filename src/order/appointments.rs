@@ -14,6 +14,7 @@ use crate::http::fields::{At, Date, Id, Int, Text};
 use crate::http::page::{self, Page};
 use crate::http::{Ctx, Json};
 use crate::order::queries;
+use crate::order::view::Resource;
 
 /// A state to filter by.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
@@ -58,7 +59,7 @@ pub struct Wanted {
     cursor: Option<Text<1, 200>>,
 }
 
-/// Something in a technician's day.
+/// Something in a store's day.
 #[derive(Serialize, ToSchema)]
 pub struct Item {
     /// `appointment`, `block` or `session`.
@@ -69,10 +70,12 @@ pub struct Item {
     order_id: Option<Id>,
     /// The order's status, or `blocked`, or the session's: `scheduled`, `cancelled`.
     status: String,
-    /// Whose day.
-    technician_id: Id,
+    /// Whose day; null when a room or a piece of equipment is blocked.
+    technician_id: Option<Id>,
     /// Their name.
-    technician_name: String,
+    technician_name: Option<String>,
+    /// The room or piece of equipment that is blocked.
+    resource: Option<Resource>,
     /// The service, unless time is blocked.
     service_id: Option<Id>,
     /// Its name.
@@ -101,8 +104,9 @@ struct Row {
     id: Id,
     order_id: Option<Id>,
     status: String,
-    technician_id: Id,
-    technician_name: String,
+    technician_id: Option<Id>,
+    technician_name: Option<String>,
+    resource: Option<Resource>,
     service_id: Option<Id>,
     service_name: Option<String>,
     start_at: i64,
@@ -124,6 +128,7 @@ impl Row {
             status: self.status,
             technician_id: self.technician_id,
             technician_name: self.technician_name,
+            resource: self.resource,
             service_id: self.service_id,
             service_name: self.service_name,
             start_at: At::new(zone, self.start_at),
@@ -139,7 +144,7 @@ impl Row {
 
 /// A store's day or week
 ///
-/// Appointments and blocked time by start; a technician sees their own.
+/// Appointments and blocked time by start, of rooms and equipment too; a technician sees their own.
 #[utoipa::path(
     get, path = "/api/v1/staff/appointments", tag = "staff", operation_id = "appointments", params(Wanted),
     responses((status = 200, description = "A page", body = Page<Item>)),

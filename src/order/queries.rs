@@ -266,6 +266,8 @@ pub fn day(day: &Day) -> Statement {
         "SELECT json_object('kind', kind, 'id', id, 'order_id', order_id, 'status', status,
             'technician_id', technician_id,
             'technician_name', (SELECT name FROM technician WHERE id = technician_id),
+            'resource', (SELECT json_object('id', id, 'name', name) FROM resource
+                WHERE id = resource_id),
             'service_id', service_id,
             'service_name', (SELECT name FROM service WHERE id = service_id),
             'start_at', start_at, 'end_at', end_at, 'customer', customer, 'phone', phone, 'note', note,
@@ -274,20 +276,20 @@ pub fn day(day: &Day) -> Statement {
          FROM (
             SELECT 'appointment' AS kind, l.id, l.order_id, o.status, l.technician_id, l.service_id,
                 l.start_at, l.end_at, coalesce(l.guest, o.contact_name) AS customer,
-                o.contact_phone AS phone, o.note, o.address
+                o.contact_phone AS phone, o.note, o.address, NULL AS resource_id
             FROM order_line l JOIN orders o ON o.id = l.order_id
             WHERE l.store_id = ?1 AND l.start_at >= ?5 AND l.start_at < ?6
                 AND (?2 IS NULL OR l.technician_id = ?2) AND (?3 IS NULL OR l.service_id = ?3)
                 AND (?4 IS NULL OR o.status = ?4)
             UNION ALL
             SELECT 'block', b.id, NULL, 'blocked', b.technician_id, NULL, b.start_at, b.end_at, '', '',
-                b.reason, NULL
+                b.reason, NULL, b.resource_id
             FROM block b WHERE b.store_id = ?1 AND b.start_at >= ?5 AND b.start_at < ?6
                 AND b.status = 'live' AND (?2 IS NULL OR b.technician_id = ?2) AND ?3 IS NULL
                 AND (?4 IS NULL OR ?4 = 'blocked')
             UNION ALL
             SELECT 'session', s.id, NULL, s.status, s.technician_id, s.service_id, s.start_at, s.end_at,
-                '', '', '', NULL
+                '', '', '', NULL, NULL
             FROM session s WHERE s.store_id = ?1 AND s.start_at >= ?5 AND s.start_at < ?6
                 AND (?2 IS NULL OR s.technician_id = ?2) AND (?3 IS NULL OR s.service_id = ?3)
                 AND CASE ?4 WHEN 'confirmed' THEN s.status = 'scheduled'

@@ -206,6 +206,7 @@ pub struct Line {
 
 /// A room or a piece of equipment.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = TakenResource)]
 pub struct Resource {
     /// Its id.
     pub id: Id,

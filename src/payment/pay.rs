@@ -55,6 +55,7 @@ pub struct PayAnswer {
 
 /// A payment that waits for the customer.
 #[derive(Serialize, ToSchema)]
+#[schema(as = OpenPayment)]
 pub struct Payment {
     /// Its number; the provider knows it by the same (`out_trade_no`).
     id: Id,

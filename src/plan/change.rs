@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use zhundian_domain::calendar::ClaimSpec;
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::recurrence;
+use zhundian_domain::reminder::Change;
 use zhundian_domain::time::{Tick, date_at};
 use zhundian_domain::zone::Zone;
 
@@ -24,7 +25,7 @@ use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Body, Operation, PathId};
 use crate::http::fields::{At, Id, Instant, Text};
 use crate::http::{Ctx, Json};
-use crate::order::{cancel as orders, refused};
+use crate::order::{Actor, cancel as orders, refused};
 use crate::outbox::{self, Message};
 use crate::plan::draft::{Draft, Taking, Whose, spec};
 use crate::plan::hold::{self, HeldMany};
@@ -32,6 +33,7 @@ use crate::plan::make::Besides;
 use crate::plan::see::{self, PlanAnswer};
 use crate::plan::wish::{dates, require_plan};
 use crate::plan::{feature, queries};
+use crate::reminder;
 
 /// Which of a plan's sessions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize, ToSchema)]
@@ -90,6 +92,21 @@ pub struct Open {
     claims: Vec<(String, String)>,
     start_at: i64,
     paid: bool,
+}
+
+impl Open {
+    /// What is told when it is given up.
+    fn cancelled(&self) -> reminder::Session<'_> {
+        let stood = matches!(self.status, Status::Confirmed | Status::InService);
+        reminder::Session {
+            order_id: &self.id,
+            line_id: self.line_id.as_str(),
+            technician_id: &self.technician_id,
+            start_at: self.start_at,
+            change: Change::Cancelled { stood },
+            left: None,
+        }
+    }
 }
 
 /// Cancel one session of a plan, the rest, or all
@@ -177,6 +194,9 @@ async fn cancel_unpaid(
     }
     let mut gone = Vec::new();
     let mut claims: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let told: Vec<_> = sessions.iter().map(Open::cancelled).collect();
+    let actor = Actor::Staff(staff.id.clone());
+    let told = reminder::follow_all(ctx, &told, Zone::UTC, &[], &actor)?;
     for one in sessions {
         apply(one.status, Event::CancelledByStaff).map_err(refused)?;
         for (calendar, claim_id) in one.claims {
@@ -194,6 +214,7 @@ async fn cancel_unpaid(
     let reason = reason.map(Text::as_str).unwrap_or_default();
     let mut statements = vec![queries::are_at(&json)];
     statements.extend(queries::cancel_all(&json, &staff.id, reason, ctx.now));
+    statements.extend(told);
     for row in &rows {
         statements.push(row.insert(ctx)?);
     }
@@ -443,12 +464,35 @@ fn commit(
         let json = serde_json::to_string(&besides).map_err(Problem::internal)?;
         statements.extend(queries::insert_besides(&json, &known.store_id));
     }
+    let told: Vec<_> = moves.iter().map(Move::told).collect();
+    let (leads, actor) = (&draft.offer.reminder_minutes, Actor::Staff(staff.id.clone()));
+    statements.extend(reminder::follow_all(ctx, &told, zone, leads, &actor)?);
     let max_per_day = draft.offer.service.max_per_day;
     statements.push(queries::moves_stand(&json, &known.store_id, &known.service_id, max_per_day));
     Ok(Commit { statements, rows, status: StatusCode::OK, response })
 }
 
 impl Move {
+    /// What is told of it.
+    fn told(&self) -> reminder::Session<'_> {
+        let session = &self.session;
+        let same_technician = self.technician_id == session.technician_id;
+        // Somebody else at the same time is nothing new to the customer, who did not choose.
+        let change = if !same_technician && self.start.ms() == session.start_at {
+            Change::Reassigned
+        } else {
+            Change::Moved { same_technician }
+        };
+        reminder::Session {
+            order_id: &session.id,
+            line_id: session.line_id.as_str(),
+            technician_id: &self.technician_id,
+            start_at: self.start.ms(),
+            change,
+            left: (!same_technician).then_some((&session.technician_id, session.start_at)),
+        }
+    }
+
     fn line(&self, ctx: &Ctx, zone: Zone, spec: &ClaimSpec) -> Answer<Moved> {
         apply(self.session.status, Event::MovedByStaff).map_err(refused)?;
         Ok(Moved {

@@ -13,6 +13,7 @@ use zhundian_domain::calendar::{Claim, ClaimSpec};
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::pricing::Part;
 use zhundian_domain::recurrence::{Session, Sessions};
+use zhundian_domain::reminder::Change;
 use zhundian_domain::time::{Tick, date_at};
 
 use crate::auth::caller::Staff;
@@ -27,13 +28,14 @@ use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Body, Operation};
 use crate::http::fields::{At, Date, Id};
 use crate::http::{Ctx, Json};
-use crate::order;
+use crate::order::{self, Actor};
 use crate::outbox::{self, Message};
 use crate::plan::draft::{Conflict, Draft, Taking, Whose, check, spec};
 use crate::plan::hold::{self, HeldMany};
 use crate::plan::see::{Plan, PlanAnswer, PlanRow, Progress, SessionRow};
 use crate::plan::wish::{NewPlan, dates, require_plan};
 use crate::plan::{feature, queries};
+use crate::reminder;
 
 /// Rooms of a kind that are asked for a plan.
 const MAX_ROOMS: usize = 10;
@@ -292,6 +294,8 @@ impl Wanted {
             statements.extend(queries::insert_besides(&json, &wish.store_id));
         }
 
+        statements.extend(self.told(ctx, staff, &made)?);
+
         let rows = holds
             .iter()
             .map(|held| {
@@ -332,6 +336,25 @@ impl Wanted {
         let plan: Plan = row.into_view();
         let response = serde_json::to_string(&PlanAnswer { plan }).map_err(Problem::internal)?;
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })
+    }
+}
+
+impl Wanted {
+    /// What customer and technician are told of it.
+    fn told(&self, ctx: &Ctx, staff: &Staff, made: &[Made]) -> Answer<Vec<Statement>> {
+        let sessions: Vec<_> = made
+            .iter()
+            .map(|one| reminder::Session {
+                order_id: &one.order_id,
+                line_id: &one.claim_id,
+                technician_id: &self.wish.technician_id,
+                start_at: one.start_at,
+                change: Change::Booked,
+                left: None,
+            })
+            .collect();
+        let (zone, leads) = (self.offer.store.time_zone, &self.offer.reminder_minutes);
+        reminder::follow_all(ctx, &sessions, zone, leads, &Actor::Staff(staff.id.clone()))
     }
 }
 

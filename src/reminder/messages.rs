@@ -30,7 +30,8 @@ pub struct Which {
 pub struct Told {
     /// Its id.
     id: Id,
-    /// `booked`, `changed`, `cancelled`, `before`, `no_show`, `lost`, `waitlist_offer`, `plan`.
+    /// `booked`, `changed`, `cancelled`, `before`, `no_show`, `lost`, `plan` (before a session of a plan),
+    /// `asked`, `offered` (technicians are to accept it, may have it), `proposal`.
     kind: String,
     /// `customer` or `technician`.
     to: String,

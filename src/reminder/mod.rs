@@ -2,7 +2,7 @@
 //! by SMS.
 //!
 //! A message is a row of `reminder`, written in the batch of the change that it follows from
-//! ([`follow`], [`left`], [`enqueue`]) and sent by cron ([`send`]) when it is due and still true: what
+//! ([`follow`], [`follow_all`], [`left`], [`offered`], [`classes`], [`enqueue`]) and sent by cron ([`send`]) when it is due and still true: what
 //! follows from which change, and what becomes of it, is `zhundian_domain::reminder`'s to say.
 //!
 //! **At most once.** A row is taken for sending (`pending` to `sending`) by a compare-and-set with the
@@ -12,6 +12,10 @@
 //! and it is not sent again: two messages for one visit would be taken for two visits.
 //!
 //! **None lost.** A row waits until it is sent or of no use any more, however many runs are missed.
+//!
+//! **News of several is told once.** Who is booked for a plan of 99 sessions has one message, of the first and
+//! with their number (`sessions` in a template), and so has who loses ten of them; before each session there
+//! is one as before any visit. A technician hears so of their classes, and not of each seat in them.
 //!
 //! **WeChat, then SMS.** A subscribe message needs a consent that the customer gave to its template in
 //! the mini program ([`subscriptions`]): one consent, one message. Without one, and when WeChat refuses
@@ -27,7 +31,9 @@ pub mod send;
 pub mod subscriptions;
 pub mod templates;
 
-use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use zhundian_domain::order::Status;
 use zhundian_domain::reminder::{Change, Kind, Terms, To};
 use zhundian_domain::zone::Zone;
@@ -62,6 +68,24 @@ pub struct Appointment<'a> {
     pub leads: &'a [i64],
 }
 
+/// A message about to be written.
+#[derive(Serialize)]
+struct Row<'a> {
+    order_id: &'a Id,
+    to: To,
+    /// What is told; nothing when there is none.
+    kind: Option<Kind>,
+    /// The same of a plan's session.
+    of_plan: Option<Kind>,
+    /// The same when the technician is to accept it.
+    of_asked: Option<Kind>,
+    lead_minutes: i64,
+    due_at: i64,
+    expires_at: i64,
+    at_once: i64,
+    sessions: i64,
+}
+
 /// The statement that writes what follows from a change: the last of the batch that makes it, for it reads
 /// what the batch has written; but of [`Change::Paid`] before the order is confirmed. `None` when the
 /// merchant tells nothing of it.
@@ -75,24 +99,127 @@ pub fn follow(
     actor: &Actor,
     now: i64,
 ) -> Answer<Option<Statement>> {
-    let Appointment { order_id, start_at, zone, leads } = *appointment;
     // The confirm of a paid order may come twice; what it leads from tells the first.
     let status = (change == Change::Paid).then(|| Status::Paid.as_str());
-    let config = ctx.config();
-    let by_customer = matches!(actor, Actor::Member(_));
-    let terms = Terms { start_at, leads, zone, quiet: config.quiet, by_customer };
-    let due: Vec<_> = zhundian_domain::reminder::follow(change, &terms, now)
-        .into_iter()
-        .filter(|one| config.templates.tells(one.kind, one.to))
-        .map(|one| {
-            (one.kind, one.to, one.lead_minutes, one.due_at, one.expires_at, i64::from(one.at_once))
-        })
-        .collect();
+    write(&due(ctx, change, appointment, actor, now), status, now)
+}
+
+fn write(due: &[Row<'_>], status: Option<&str>, now: i64) -> Answer<Option<Statement>> {
     if due.is_empty() {
         return Ok(None);
     }
-    let due = serde_json::to_string(&due).map_err(Problem::internal)?;
-    Ok(Some(queries::follow(order_id, &due, status, now)))
+    let due = serde_json::to_string(due).map_err(Problem::internal)?;
+    Ok(Some(queries::follow(&due, status, now)))
+}
+
+fn due<'a>(
+    ctx: &Ctx,
+    change: Change,
+    appointment: &Appointment<'a>,
+    actor: &Actor,
+    now: i64,
+) -> Vec<Row<'a>> {
+    let Appointment { order_id, start_at, zone, leads } = *appointment;
+    let config = ctx.config();
+    let by_customer = matches!(actor, Actor::Member(_));
+    let terms = Terms { start_at, leads, zone, quiet: config.quiet, by_customer };
+    let told = |kind, to| config.templates.tells(kind, to).then_some(kind);
+    let row = |one: zhundian_domain::reminder::Due| {
+        let (to, usual) = (one.to, told(one.kind, one.to));
+        // The merchant's own words for a session of a plan, and for a question, where there are such.
+        let of_plan = match (one.kind, to) {
+            (Kind::Before, To::Customer) => told(Kind::Plan, to).or(usual),
+            _ => usual,
+        };
+        let of_asked = match (one.kind, to) {
+            (Kind::Booked | Kind::Changed, To::Technician) => told(Kind::Asked, to).or(usual),
+            _ => usual,
+        };
+        Row {
+            order_id,
+            to,
+            kind: usual,
+            of_plan,
+            of_asked,
+            lead_minutes: one.lead_minutes,
+            due_at: one.due_at,
+            expires_at: one.expires_at,
+            at_once: i64::from(one.at_once),
+            sessions: 1,
+        }
+    };
+    let all = zhundian_domain::reminder::follow(change, &terms, now).into_iter().map(row);
+    all.filter(|one| [one.kind, one.of_plan, one.of_asked].iter().any(Option::is_some)).collect()
+}
+
+/// One of several sessions of a plan that one operation changes.
+pub struct Session<'a> {
+    /// Its order.
+    pub order_id: &'a Id,
+    /// Its line.
+    pub line_id: &'a str,
+    /// Who has it now.
+    pub technician_id: &'a Id,
+    /// Its start, UTC milliseconds.
+    pub start_at: i64,
+    /// What happens to it.
+    pub change: Change,
+    /// Whom it leaves, and the start that they had.
+    pub left: Option<(&'a Id, i64)>,
+}
+
+/// As [`follow`] and [`left`], for sessions of a plan that staff change together, by time. Each has its
+/// messages before the visit. The news is told once, of the first of them and with their number: to the
+/// customer, and to each technician of theirs.
+///
+/// # Errors
+/// None in practice.
+pub fn follow_all(
+    ctx: &Ctx,
+    sessions: &[Session<'_>],
+    zone: Zone,
+    leads: &[i64],
+    actor: &Actor,
+) -> Answer<Vec<Statement>> {
+    let mut all: Vec<Row<'_>> = Vec::new();
+    let mut news: BTreeMap<(Option<&Id>, Option<Kind>), usize> = BTreeMap::new();
+    for one in sessions {
+        let (order_id, start_at) = (one.order_id, one.start_at);
+        let appointment = Appointment { order_id, start_at, zone, leads };
+        for due in due(ctx, one.change, &appointment, actor, ctx.now) {
+            if due.lead_minutes > 0 {
+                all.push(due);
+                continue;
+            }
+            let whose = (due.to == To::Technician).then_some(one.technician_id);
+            let first = *news.entry((whose, due.kind)).or_insert(all.len());
+            match all.get_mut(first) {
+                Some(first) => first.sessions += 1,
+                None => all.push(due),
+            }
+        }
+    }
+    let mut statements: Vec<_> = write(&all, None, ctx.now)?.into_iter().collect();
+    let mut left: BTreeMap<&Id, Left<'_>> = BTreeMap::new();
+    for one in sessions {
+        let Some((technician_id, start_at)) = one.left else { continue };
+        let until = start_at.max(ctx.now + LEFT_MS);
+        let first = (one.line_id, technician_id, start_at, until, 0);
+        left.entry(technician_id).or_insert(first).4 += 1;
+    }
+    statements.extend(write_left(ctx, &left.into_values().collect::<Vec<_>>())?);
+    Ok(statements)
+}
+
+/// A technician who has lost a line, or several: the first line, who, its start, expiry, how many.
+type Left<'a> = (&'a str, &'a Id, i64, i64, i64);
+
+fn write_left(ctx: &Ctx, left: &[Left<'_>]) -> Answer<Option<Statement>> {
+    if left.is_empty() || !ctx.config().templates.tells(Kind::Cancelled, To::Technician) {
+        return Ok(None);
+    }
+    let left = serde_json::to_string(left).map_err(Problem::internal)?;
+    Ok(Some(queries::left(&left, ctx.now)))
 }
 
 /// As [`follow`], for a change that makes nothing due before the visit: paid, given up, lost, no show.
@@ -157,17 +284,64 @@ impl OfService {
 
 /// The statement that tells a technician whom an order's line has left, after the move in its batch;
 /// `start_at` is what they had.
-#[must_use]
+///
+/// # Errors
+/// None in practice.
 pub fn left(
     ctx: &Ctx,
-    order_id: &Id,
     line_id: &Id,
     technician_id: &Id,
     start_at: i64,
-) -> Option<Statement> {
-    let told = ctx.config().templates.tells(Kind::Cancelled, To::Technician);
+) -> Answer<Option<Statement>> {
     let until = start_at.max(ctx.now + LEFT_MS);
-    told.then(|| queries::left(order_id, line_id, technician_id, start_at, (ctx.now, until)))
+    write_left(ctx, &[(line_id.as_str(), technician_id, start_at, until, 1)])
+}
+
+/// The statement that tells technicians of a line that is offered to them all, in the batch that offers it.
+///
+/// # Errors
+/// None in practice.
+pub fn offered(
+    ctx: &Ctx,
+    line_id: &Id,
+    technicians: &[&Id],
+    until: i64,
+) -> Answer<Option<Statement>> {
+    if technicians.is_empty() || !ctx.config().templates.tells(Kind::Offered, To::Technician) {
+        return Ok(None);
+    }
+    let technicians = serde_json::to_string(technicians).map_err(Problem::internal)?;
+    Ok(Some(queries::offered(line_id, &technicians, ctx.now, until)))
+}
+
+/// The statement that tells a technician of the classes that they hold, by time, as of a plan's sessions:
+/// when they are made, before each, and when one is given up. After the change in its batch.
+///
+/// # Errors
+/// None in practice.
+pub fn classes(
+    ctx: &Ctx,
+    change: Change,
+    classes: &[(&Id, i64)],
+    (zone, leads): (Zone, &[i64]),
+) -> Answer<Option<Statement>> {
+    let count = classes.len();
+    let mut all = Vec::new();
+    for (at, (id, start_at)) in classes.iter().enumerate() {
+        let appointment = Appointment { order_id: id, start_at: *start_at, zone, leads };
+        let due = due(ctx, change, &appointment, &Actor::System, ctx.now).into_iter();
+        let own = due.filter(|one| one.to == To::Technician && (at == 0 || one.lead_minutes > 0));
+        all.extend(own.filter_map(|one| {
+            let sessions = if one.lead_minutes == 0 { count } else { 1 };
+            let (due_at, expires_at) = (one.due_at, one.expires_at);
+            Some((one.order_id, one.kind?, one.lead_minutes, due_at, expires_at, sessions))
+        }));
+    }
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let all = serde_json::to_string(&all).map_err(Problem::internal)?;
+    Ok(Some(queries::classes(&all, ctx.now)))
 }
 
 /// A message to a customer that another part asks for, such as an offer of the waitlist.

@@ -17,46 +17,62 @@ macro_rules! once {
     () => {
         "ON CONFLICT (subject, kind, recipient, lead_minutes, occasion) DO UPDATE SET
             state = 'pending', due_at = excluded.due_at, expires_at = excluded.expires_at,
-            reason = NULL, done_at = NULL WHERE state = 'skipped'"
+            sessions = excluded.sessions, reason = NULL, done_at = NULL WHERE state = 'skipped'"
     };
 }
 
-/// Writes the messages that follow from a change of an order, as its rows are when this statement runs:
-/// it comes last in their batch. `due` is a JSON list of `[kind, "customer" | "technician", lead_minutes,
-/// due_at, expires_at, at_once]`. The customer is told of the first line, each technician who is on the
-/// staff, and has been asked or assigned, of theirs. An order without a line is no appointment: only its
-/// end is told. With a `status`, only while the order has it.
+/// Writes the messages that follow from a change of orders, as their rows are when this statement runs: it
+/// comes last in their batch. `due` is a JSON list of `super::Row`. The customer is told of the first
+/// line, each technician who is on the staff, and has been asked or assigned, of theirs; but of seats in
+/// a class that they hold anyway. An order without a line is no appointment: only its end is told. With a
+/// `status`, only while the order has it.
 #[must_use]
-pub fn follow(order_id: &Id, due: &str, status: Option<&str>, now: i64) -> Statement {
+pub fn follow(due: &str, status: Option<&str>, now: i64) -> Statement {
     sql!(
         concat!(
-            "WITH line AS (
-                SELECT * FROM order_line WHERE order_id = ?1 AND (status = 'live' OR NOT EXISTS (
-                    SELECT 1 FROM order_line WHERE order_id = ?1 AND status = 'live'))),
+            "WITH due AS MATERIALIZED (
+                SELECT value ->> 'order_id' AS order_id,
+                    (value ->> 'to') || (value ->> 'order_id') AS whose, value ->> 'kind' AS kind,
+                    value ->> 'of_plan' AS of_plan, value ->> 'of_asked' AS of_asked,
+                    value ->> 'lead_minutes' AS lead_minutes, value ->> 'due_at' AS due_at,
+                    value ->> 'expires_at' AS expires_at, value ->> 'at_once' AS at_once,
+                    value ->> 'sessions' AS sessions FROM json_each(?1)),
+            line AS (
+                SELECT * FROM order_line l WHERE order_id IN (SELECT order_id FROM due)
+                    AND (status = 'live' OR NOT EXISTS (
+                        SELECT 1 FROM order_line WHERE order_id = l.order_id AND status = 'live'))),
             told AS (
-                SELECT 'customer' AS \"to\", 'customer' AS recipient, o.id AS order_id, o.version,
-                    coalesce(l.id, o.id) AS subject, l.id AS line_id, o.store_id, l.service_id,
-                    l.technician_id, coalesce(min(l.start_at), o.start_at) AS start_at
-                FROM orders o LEFT JOIN line l WHERE o.id = ?1 AND (?4 IS NULL OR o.status = ?4)
+                SELECT 'customer' || o.id AS whose, 'customer' AS recipient, o.id AS order_id, o.version,
+                    o.plan_id IS NOT NULL AS planned, 0 AS asked, coalesce(l.id, o.id) AS subject,
+                    l.id AS line_id, o.store_id, l.service_id, l.technician_id,
+                    coalesce(min(l.start_at), o.start_at) AS start_at
+                FROM orders o LEFT JOIN line l ON l.order_id = o.id
+                WHERE o.id IN (SELECT order_id FROM due) AND (?3 IS NULL OR o.status = ?3)
                 GROUP BY o.id
                 UNION ALL
-                SELECT 'technician', 'technician:' || l.technician_id, o.id, o.version, l.id, l.id,
-                    o.store_id, l.service_id, l.technician_id, min(l.start_at)
-                FROM orders o JOIN line l WHERE o.id = ?1 AND (?4 IS NULL OR o.status = ?4)
-                    AND l.assignment IN ('assigned', 'asked')
-                    AND EXISTS (SELECT 1 FROM staff s WHERE s.technician_id = l.technician_id
-                        AND s.status = 'active') GROUP BY l.technician_id)
+                SELECT 'technician' || o.id, 'technician:' || l.technician_id, o.id, o.version,
+                    o.plan_id IS NOT NULL, l.assignment = 'asked', l.id, l.id, o.store_id, l.service_id,
+                    l.technician_id, min(l.start_at)
+                FROM line l JOIN orders o ON o.id = l.order_id
+                WHERE (?3 IS NULL OR o.status = ?3) AND l.assignment IN ('assigned', 'asked')
+                    AND l.session_id IS NULL AND EXISTS (SELECT 1 FROM staff s
+                        WHERE s.technician_id = l.technician_id AND s.status = 'active')
+                GROUP BY o.id, l.technician_id)
             INSERT INTO reminder (id, kind, recipient, order_id, subject, store_id, service_id,
-                technician_id, start_at, lead_minutes, occasion, due_at, expires_at, at_once, created_at)
-            SELECT lower(hex(randomblob(16))), d.value ->> 0, t.recipient, t.order_id, t.subject,
-                t.store_id, t.service_id, t.technician_id, t.start_at, d.value ->> 2,
-                CASE d.value ->> 2 WHEN 0 THEN t.version ELSE t.start_at END,
-                d.value ->> 3, d.value ->> 4, d.value ->> 5, ?3
-            FROM told t JOIN json_each(?2) d ON d.value ->> 1 = t.\"to\"
-            WHERE t.line_id IS NOT NULL OR d.value ->> 0 IN ('cancelled', 'lost', 'no_show') ",
+                technician_id, start_at, lead_minutes, occasion, due_at, expires_at, at_once, sessions,
+                created_at)
+            SELECT lower(hex(randomblob(16))), t.kind, t.recipient, t.order_id, t.subject,
+                t.store_id, t.service_id, t.technician_id, t.start_at, t.lead_minutes,
+                CASE t.lead_minutes WHEN 0 THEN t.version ELSE t.start_at END,
+                t.due_at, t.expires_at, t.at_once, t.sessions, ?2
+            FROM (SELECT told.*, d.lead_minutes, d.due_at, d.expires_at, d.at_once, d.sessions,
+                    CASE WHEN told.asked THEN d.of_asked WHEN told.planned THEN d.of_plan
+                        ELSE d.kind END AS kind
+                FROM told JOIN due d ON d.whose = told.whose) t
+            WHERE t.kind IS NOT NULL
+                AND (t.line_id IS NOT NULL OR t.kind IN ('cancelled', 'lost', 'no_show')) ",
             once!()
         ),
-        order_id,
         due,
         now,
         status
@@ -86,31 +102,66 @@ pub fn terms_of(line_id: &Id) -> Statement {
     )
 }
 
-/// Tells a technician whom an order's line has left; in the batch of the move, after it.
+/// Tells technicians whom lines have left; in the batch of the move, after it. `left` is a JSON list of
+/// `[line, technician, start_at, expires_at, sessions]`.
 #[must_use]
-pub fn left(
-    order_id: &Id,
-    line_id: &Id,
-    technician_id: &Id,
-    start_at: i64,
-    (now, expires_at): (i64, i64),
-) -> Statement {
+pub fn left(left: &str, now: i64) -> Statement {
+    sql!(
+        concat!(
+            "INSERT INTO reminder (id, kind, recipient, order_id, subject, store_id, service_id,
+                technician_id, start_at, occasion, due_at, expires_at, sessions, created_at)
+            SELECT lower(hex(randomblob(16))), 'cancelled', 'technician:' || (value ->> 1), o.id, l.id,
+                l.store_id, l.service_id, value ->> 1, value ->> 2, o.version, ?2, value ->> 3,
+                value ->> 4, ?2
+            FROM json_each(?1) JOIN order_line l ON l.id = value ->> 0 JOIN orders o ON o.id = l.order_id
+            WHERE true ",
+            once!()
+        ),
+        left,
+        now
+    )
+}
+
+/// Tells technicians (a JSON list of ids) who are on the staff of a line that is offered to them all, until
+/// `expires_at`; in the batch that offers it, after it.
+#[must_use]
+pub fn offered(line_id: &Id, technicians: &str, now: i64, expires_at: i64) -> Statement {
     sql!(
         concat!(
             "INSERT INTO reminder (id, kind, recipient, order_id, subject, store_id, service_id,
                 technician_id, start_at, occasion, due_at, expires_at, created_at)
-            SELECT lower(hex(randomblob(16))), 'cancelled', 'technician:' || ?3, o.id, l.id, l.store_id,
-                l.service_id, ?3, ?4, o.version, ?5,
-                ?6, ?5
-            FROM orders o JOIN order_line l ON l.order_id = o.id AND l.id = ?2 WHERE o.id = ?1 ",
+            SELECT lower(hex(randomblob(16))), 'offered', 'technician:' || value, o.id, l.id, l.store_id,
+                l.service_id, value, l.start_at, o.version, ?3, ?4, ?3
+            FROM json_each(?2) JOIN order_line l ON l.id = ?1 JOIN orders o ON o.id = l.order_id
+            WHERE EXISTS (SELECT 1 FROM staff s WHERE s.technician_id = value AND s.status = 'active') ",
             once!()
         ),
-        order_id,
         line_id,
-        technician_id,
-        start_at,
+        technicians,
         now,
         expires_at
+    )
+}
+
+/// Tells the technicians, when they are on the staff, of classes that they hold, as the rows are when this
+/// statement runs. `due` is a JSON list of `[session, kind, lead_minutes, due_at, expires_at, sessions]`.
+#[must_use]
+pub fn classes(due: &str, now: i64) -> Statement {
+    sql!(
+        concat!(
+            "INSERT INTO reminder (id, kind, recipient, subject, store_id, service_id, technician_id,
+                start_at, lead_minutes, occasion, due_at, expires_at, sessions, created_at)
+            SELECT lower(hex(randomblob(16))), value ->> 1, 'technician:' || c.technician_id, c.id,
+                c.store_id, c.service_id, c.technician_id, c.start_at, value ->> 2,
+                CASE value ->> 2 WHEN 0 THEN c.version ELSE c.start_at END,
+                value ->> 3, value ->> 4, value ->> 5, ?2
+            FROM json_each(?1) JOIN session c ON c.id = value ->> 0
+            WHERE EXISTS (SELECT 1 FROM staff s WHERE s.technician_id = c.technician_id
+                AND s.status = 'active') ",
+            once!()
+        ),
+        due,
+        now
     )
 }
 
@@ -154,24 +205,39 @@ pub fn withdraw(subject: &str, now: i64) -> Statement {
     )
 }
 
+/// Whether what message `r` speaks of besides its order's line `l` is still so. Without an order, and not to
+/// who waits, it is of a class.
+const HOLDS: &str = "CASE WHEN r.kind = 'asked' THEN l.assignment = 'asked'
+    WHEN r.kind = 'offered' THEN l.assignment = 'offered'
+    WHEN r.kind = 'proposal' THEN EXISTS (SELECT 1 FROM express
+        WHERE order_id = r.order_id AND state = 'proposed' AND due_at = r.expires_at)
+    WHEN r.kind = 'waitlist_offer' THEN EXISTS (SELECT 1 FROM waitlist
+        WHERE id = r.subject AND status = 'offered')
+    WHEN r.order_id IS NULL THEN (r.kind = 'cancelled') <> EXISTS (SELECT 1 FROM session
+        WHERE id = r.subject AND status = 'scheduled')
+    ELSE true END";
+
 /// Messages that are due, with all that decides and says them.
 #[must_use]
 pub fn due(now: i64, limit: u32) -> Statement {
     sql!(
-        "SELECT json_object('id', r.id, 'kind', r.kind, 'recipient', r.recipient,
+        format!("SELECT json_object('id', r.id, 'kind', r.kind, 'recipient', r.recipient,
             'order_id', r.order_id, 'start_at', r.start_at, 'due_at', r.due_at,
-            'expires_at', r.expires_at, 'at_once', json(iif(r.at_once, 'true', 'false')),
+            'expires_at', CASE WHEN r.kind = 'asked' THEN min(r.expires_at,
+                coalesce(l.answer_by, r.expires_at)) ELSE r.expires_at END,
+            'at_once', json(iif(r.at_once, 'true', 'false')),
             'attempts', r.attempts, 'wechat_refused', json(iif(r.wechat_refused, 'true', 'false')),
             'superseded', json(iif(EXISTS (SELECT 1 FROM reminder n WHERE n.subject = r.subject
-                AND n.kind IN ('booked', 'changed', 'cancelled') AND n.recipient = r.recipient
+                AND n.kind IN ('booked', 'changed', 'cancelled', 'asked') AND n.recipient = r.recipient
                 AND n.lead_minutes = 0 AND n.occasion > r.occasion), 'true', 'false')),
+            'holds', json(iif({HOLDS}, 'true', 'false')),
             'appointment', CASE WHEN o.id IS NOT NULL THEN json_object(
                 'status', o.status, 'version', o.version, 'line_version', coalesce(l.version, 0),
                 'live', json(iif(l.status = 'live', 'true', 'false')),
                 'start_at', coalesce(l.start_at, o.start_at),
                 'technician_id', iif(l.assignment IN ('assigned', 'asked'), l.technician_id, NULL)) END,
             'says', json_object('time_zone', s.time_zone, 'store', s.name, 'address', s.address,
-                'phone', s.phone,
+                'phone', s.phone, 'sessions', r.sessions,
                 'service', (SELECT name FROM service WHERE id = r.service_id),
                 'technician', (SELECT name FROM technician WHERE id = r.technician_id
                     AND l.assignment IS NOT 'provisional'),
@@ -188,7 +254,7 @@ pub fn due(now: i64, limit: u32) -> Statement {
          LEFT JOIN order_line l ON l.id = r.subject AND l.order_id = r.order_id
          LEFT JOIN member m ON m.id = coalesce(o.member_id,
             (SELECT coalesce(merged_into, id) FROM member WHERE id = r.member_id))
-         WHERE r.state = 'pending' AND r.due_at <= ?1 ORDER BY r.due_at LIMIT ?2",
+         WHERE r.state = 'pending' AND r.due_at <= ?1 ORDER BY r.due_at LIMIT ?2"),
         now,
         limit
     )

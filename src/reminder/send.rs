@@ -56,6 +56,7 @@ enum Became {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "what is so and what is not, as the row has it")]
 struct Row {
     id: Id,
     kind: Kind,
@@ -68,6 +69,7 @@ struct Row {
     attempts: i64,
     wechat_refused: bool,
     superseded: bool,
+    holds: bool,
     appointment: Option<Standing>,
     says: Says,
     contact: Contact,
@@ -89,6 +91,7 @@ struct Says {
     store: String,
     address: String,
     phone: String,
+    sessions: i64,
     service: Option<String>,
     technician: Option<String>,
     customer: Option<String>,
@@ -120,6 +123,7 @@ impl Row {
             expires_at: self.expires_at,
             at_once: self.at_once,
             superseded: self.superseded,
+            holds: self.holds,
         };
         let appointment = self.appointment.as_ref().map(|standing| Appointment {
             status: standing.status,
@@ -149,6 +153,7 @@ impl Row {
             Field::Technician => known(&says.technician),
             Field::Customer => known(&says.customer),
             Field::Start => start.to_owned(),
+            Field::Sessions => says.sessions.to_string(),
             Field::Own(own) => own.clone(),
         }
     }

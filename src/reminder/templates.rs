@@ -8,7 +8,8 @@
 //! booked = Ab3…9 thing1=service date2=start       WeChat: template, then keyword=field
 //! ```
 //!
-//! What is told ([`Kind`]) and has no entry is not told. A field is one of [`Field`]'s, or `:` with a text
+//! What is told ([`Kind`]) and has no entry is not told; but without `plan` the sessions of a plan have
+//! `before`, and without `technician.asked` who is to accept has `technician.booked` or `changed`. A field is one of [`Field`]'s, or `:` with a text
 //! of one's own (`phrase4=:预约成功`).
 
 use zhundian_domain::reminder::{Kind, To};
@@ -31,6 +32,8 @@ pub enum Field {
     Customer,
     /// When it starts, on the store's clock.
     Start,
+    /// Of how many sessions of a plan, or classes, it is news; `start` is the first one's.
+    Sessions,
     /// The merchant's own words.
     Own(String),
 }
@@ -45,6 +48,7 @@ impl Field {
             "technician" => Self::Technician,
             "customer" => Self::Customer,
             "start" => Self::Start,
+            "sessions" => Self::Sessions,
             text => Self::Own(text.strip_prefix(':').filter(|own| !own.is_empty())?.to_owned()),
         })
     }
@@ -60,6 +64,7 @@ impl Field {
             Self::Technician => "technician",
             Self::Customer => "customer",
             Self::Start => "start",
+            Self::Sessions => "sessions",
             Self::Own(_) => "text",
         }
     }

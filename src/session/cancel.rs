@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 use utoipa::ToSchema;
+use zhundian_domain::reminder::Change;
+use zhundian_domain::zone::Zone;
 
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
@@ -13,6 +15,7 @@ use crate::http::fields::{Id, Int};
 use crate::http::{Ctx, Json};
 use crate::order;
 use crate::outbox::{self, Message, Row};
+use crate::reminder;
 use crate::session::find::{self, ManagedSession};
 use crate::session::{SessionStatus, queries};
 
@@ -54,12 +57,19 @@ pub(crate) async fn cancel(
     }
     let rows = follow_ups(&ctx, &id).await?;
     let mut statements = queries::cancel(&id, body.version.get(), ctx.now);
+    statements.extend(told(&ctx, &id, session.start_at)?);
     for row in &rows {
         statements.push(row.insert(&ctx)?);
     }
     ctx.db()?.batch(statements).await?;
     outbox::deliver_soon(&ctx, rows).await;
     Ok(Json(find::row(&ctx, &id).await?.into()))
+}
+
+/// Its technician hears of it; those who have booked hear with their bookings' end.
+fn told(ctx: &Ctx, id: &Id, start_at: i64) -> Answer<Option<Statement>> {
+    let change = Change::Cancelled { stood: true };
+    reminder::classes(ctx, change, &[(id, start_at)], (Zone::UTC, &[]))
 }
 
 /// What is to be done when a session is given up: its own time goes back, and everybody's booking.
@@ -97,10 +107,11 @@ pub(crate) async fn give_up_bookings(ctx: &Ctx, id: &Id) -> Answer<Vec<Statement
 /// # Errors
 /// 503.
 pub(crate) async fn lost(ctx: &Ctx, claim_id: &str) -> Answer<Vec<Statement>> {
-    let id: Option<Id> = ctx.db()?.first(queries::of_claim(claim_id)).await?;
-    let Some(id) = id else { return Ok(Vec::new()) };
+    let known: Option<(Id, i64)> = ctx.db()?.first(queries::of_claim(claim_id)).await?;
+    let Some((id, start_at)) = known else { return Ok(Vec::new()) };
     let mut statements: Vec<Statement> =
         queries::give_up(&id, crate::http::context::now_ms()).into();
+    statements.extend(told(ctx, &id, start_at)?);
     for row in follow_ups(ctx, &id).await? {
         statements.push(row.insert_for_cron(ctx)?);
     }

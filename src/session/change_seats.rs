@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use zhundian_domain::reminder::Change;
 use zhundian_domain::staffing::Assignment;
 use zhundian_domain::time::date_at;
 use zhundian_domain::zone::Zone;
@@ -23,6 +24,7 @@ use crate::http::fields::{Id, Int};
 use crate::http::limits::{self, Limiter};
 use crate::order;
 use crate::outbox::{self, Message};
+use crate::reminder;
 use crate::session::{self, Row, queries};
 
 /// Into which session.
@@ -171,6 +173,15 @@ async fn change(
     let event_id = ctx.new_id()?;
     statements
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, "moved", &actor, &detail));
+    let appointment = reminder::Appointment {
+        order_id,
+        start_at: to.start_at,
+        zone: offer.store.time_zone,
+        leads: &offer.reminder_minutes,
+    };
+    // The technicians have their classes, whoever sits in them.
+    let change = Change::Moved { same_technician: true };
+    statements.extend(reminder::follow(ctx, change, &appointment, &actor, ctx.now)?);
     let commit = Commit { statements, rows, status: StatusCode::OK, response };
     claim::commit(ctx, &operator, taken.into_held(), commit).await
 }

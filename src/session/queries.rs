@@ -286,12 +286,12 @@ pub fn claims(id: &Id) -> Statement {
     )
 }
 
-/// The session that stands on a claim.
+/// The session that stands on a claim, with its start.
 #[must_use]
 pub fn of_claim(claim_id: &str) -> Statement {
     sql!(
-        "SELECT json_quote(session_id) AS json FROM session_claim
-         WHERE claim_id = ?1 AND status = 'live'",
+        "SELECT json_array(s.id, s.start_at) AS json FROM session_claim c JOIN session s ON s.id = c.session_id
+         WHERE c.claim_id = ?1 AND c.status = 'live'",
         claim_id
     )
 }

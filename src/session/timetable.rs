@@ -7,6 +7,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zhundian_domain::calendar::Refusal;
+use zhundian_domain::reminder::Change;
 use zhundian_domain::time::{Interval, LocalInstant, Tick, date_at, local_instant, wall_at};
 use zhundian_domain::zone::Zone;
 
@@ -23,6 +24,7 @@ use crate::http::Ctx;
 use crate::http::extract::Operation;
 use crate::http::fields::{At, Id, Instant, Int};
 use crate::outbox::{self, Message};
+use crate::reminder;
 use crate::session::{SeatCount, queries};
 
 /// Sessions made at once.
@@ -371,6 +373,9 @@ impl Hall<'_> {
             wish.room_id.as_ref(),
         )];
         statements.extend(queries::insert(&timetable, &sessions, &claims));
+        let classes: Vec<_> = held.iter().map(|one| (&one.id, one.interval.start.ms())).collect();
+        let on = (zone, offer.reminder_minutes.as_slice());
+        statements.extend(reminder::classes(ctx, Change::Booked, &classes, on)?);
         let made = held.iter().map(|one| NewSession {
             id: one.id.clone(),
             start_at: At::new(zone, one.interval.start.ms()),

@@ -286,8 +286,9 @@ pub fn over(now: i64, limit: u32) -> Statement {
     )
 }
 
-/// Whether order `o` has no sign of its customer, nor of a technician on the way.
-const ABSENT: &str = "(o.status = 'confirmed' AND o.checked_in_at IS NULL
+/// Whether order `o` has no sign of its customer, nor of a technician on the way. Nobody checks in at home,
+/// and a plan's sessions complete by themselves; to a class one comes as to anything else.
+const ABSENT: &str = "(o.plan_id IS NULL AND o.address IS NULL AND o.status = 'confirmed' AND o.checked_in_at IS NULL
     AND NOT EXISTS (SELECT 1 FROM order_line WHERE order_id = o.id AND status = 'live'
         AND (departed_at IS NOT NULL OR arrived_at IS NOT NULL OR started_at IS NOT NULL)))";
 

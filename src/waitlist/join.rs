@@ -363,7 +363,7 @@ pub(crate) async fn staff_list(
 )]
 pub(crate) async fn leave(ctx: Ctx, member: Member, PathId(id): PathId) -> Answer<Json<Waiting>> {
     let row = own(&ctx, &member.id, &id).await?;
-    let mut statements = vec![queries::leave(&id, ctx.now)];
+    let mut statements: Vec<_> = queries::leave(&id, ctx.now).into();
     let mut rows = Vec::new();
     // An offer that is booked meanwhile keeps nothing here: its booking has a claim of its own.
     for (claim_id, calendar) in row.offer.map(|offer| offer.held).unwrap_or_default() {

@@ -12,6 +12,10 @@
 //! the hold's place, as a move takes its old time's. Seats for which somebody waits are booked by nobody
 //! else.
 //!
+//! Who is offered a place is told of it once, while the offer stands. In the quiet hours nobody is: an offer
+//! that is made then lasts into the morning, `WAITLIST_OFFER_MINUTES` from their end on. Only for what begins
+//! so early that it would be over by then somebody is told at night.
+//!
 //! - [`join`]: joining and leaving; one's own list, a store's;
 //! - [`offer`]: offering, by the outbox right after something was given back, and by
 //!   [`crate::jobs::offer_places`];

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use zhundian_domain::calendar::{ClaimKind, ClaimSpec};
+use zhundian_domain::reminder::{Kind, offer_until};
 use zhundian_domain::time::{Interval, TICKS_PER_DAY, Tick, date_at};
 use zhundian_domain::zone::Zone;
 use zhundian_durable_objects::calls::ProjectedDay;
@@ -15,6 +16,7 @@ use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::context::now_ms;
 use crate::http::fields::Id;
+use crate::reminder::{self, Notice};
 use crate::waitlist::queries;
 
 /// Who is looked at when something is given back.
@@ -31,6 +33,7 @@ const MAX_STARTS: usize = 3;
 pub struct Waiting {
     /// The entry's id.
     pub id: Id,
+    member_id: Id,
     store_id: Id,
     service_id: Id,
     technician_id: Option<Id>,
@@ -76,12 +79,14 @@ pub async fn seats(ctx: &Ctx, session_id: &str) -> Answer<u32> {
     let reads = vec![queries::waiting_for(session_id, LOOK), queries::takes_place(session_id, now)];
     let rows = ctx.db()?.read(reads).await?;
     let waiting: Vec<Waiting> = rows.all(0)?;
-    let Some((start, end, store_id)) = rows.first::<(i64, i64, Id)>(1)? else { return Ok(0) };
+    let Some((start, end, store_id, zone)) = rows.first::<(i64, i64, Id, Zone)>(1)? else {
+        return Ok(0);
+    };
     let interval = Tick::from_ms(start)
         .zip(Tick::from_ms(end))
         .and_then(|(start, end)| Interval::new(start, end))
         .ok_or_else(|| Problem::internal(format!("session {session_id}: no interval")))?;
-    let hold_ms = (ctx.config().offer_minutes * 60_000).min(start - now);
+    let hold_ms = lasts_ms(ctx, zone, now, start);
     if hold_ms < LEAST_MS {
         return Ok(0);
     }
@@ -161,7 +166,8 @@ pub async fn appointment(
         let Some(date) = date_at(offer.store.time_zone, start.ms()) else { continue };
         let op = entry.op();
         let needs = book::needs(&offer, &op, start, date, entry.technician_id.is_some())?;
-        let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms: offer_ms };
+        let hold_ms = lasts_ms(ctx, offer.store.time_zone, now_ms(), start.ms());
+        let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms };
         let Ok(taken) = claim::hold_all(ctx, terms, &needs).await? else { continue };
         let technician_id = offer.attending(&taken.own()?.calendar)?.id().clone();
         let held = taken.into_held();
@@ -174,6 +180,13 @@ pub async fn appointment(
         return self::offer(ctx, entry, held, Some(&technician_id)).await;
     }
     Ok(false)
+}
+
+/// How long an offer made now lasts: into the morning when nobody is to be disturbed at this hour, so that
+/// whoever waits hears of it in time; but not past the start. See `zhundian_domain::reminder::offer_until`.
+fn lasts_ms(ctx: &Ctx, zone: Zone, now: i64, start: i64) -> i64 {
+    let quiet = ctx.config().quiet.map(|quiet| (quiet, zone));
+    offer_until(quiet, now, ctx.config().offer_minutes * 60_000, start) - now
 }
 
 /// The earliest starts that somebody waits for and that are free, by what is known.
@@ -200,7 +213,7 @@ fn starts(
 }
 
 /// Notes what is held for somebody, and so offers it; whether they still waited. This batch is the one
-/// place where an offer comes to be: what tells the member of it belongs in here.
+/// place where an offer comes to be, and it has what tells the member of it: once, and not after its end.
 async fn offer(
     ctx: &Ctx,
     entry: &Waiting,
@@ -214,6 +227,21 @@ async fn offer(
     let (Some(start_at), Some(expires_at)) = (first, expires_at) else { return Ok(false) };
     let place = queries::Place { held: &place, start_at, technician_id, expires_at };
     let mut statements: Vec<_> = queries::offered(&entry.id, &place, now_ms()).into();
+    let notice = Notice {
+        kind: Kind::WaitlistOffer,
+        subject: entry.id.as_str(),
+        order_id: None,
+        member_id: Some(&entry.member_id),
+        store_id: &entry.store_id,
+        service_id: Some(&entry.service_id),
+        technician_id,
+        start_at: Some(start_at),
+        lead_minutes: 0,
+        occasion: start_at,
+        due_at: ctx.now,
+        expires_at,
+    };
+    statements.extend(reminder::enqueue(ctx, &notice));
     for one in &held {
         statements.push(calendars::write_days(&one.calendar, &one.days)?);
     }

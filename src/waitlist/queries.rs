@@ -18,8 +18,8 @@ const VIEW: &str = "json_object('id', w.id, 'member_id', w.member_id, 'names', j
     'order_id', w.order_id, 'created_at', w.created_at)";
 
 /// Somebody who waits, as [`super::offer::Waiting`] reads it; `w` is the entry.
-const WAITING: &str = "json_object('id', w.id, 'store_id', w.store_id, 'service_id', w.service_id,
-    'technician_id', w.technician_id, 'from_at', w.from_at, 'until_at', w.until_at, 'seats', w.seats)";
+const WAITING: &str = "json_object('id', w.id, 'member_id', w.member_id, 'store_id', w.store_id,
+    'service_id', w.service_id, 'technician_id', w.technician_id, 'from_at', w.from_at, 'until_at', w.until_at, 'seats', w.seats)";
 
 /// An entry as it is written.
 pub struct Entry<'a> {
@@ -124,15 +124,19 @@ pub fn of_store(
     )
 }
 
-/// Takes a member off a list; nothing when the entry has ended.
+/// Takes a member off a list; nothing when the entry has ended. What they have not been told yet of an
+/// offer, they are not told.
 #[must_use]
-pub fn leave(id: &Id, now: i64) -> Statement {
-    sql!(
-        "UPDATE waitlist SET status = 'left', updated_at = ?2
-         WHERE id = ?1 AND status IN ('waiting', 'offered')",
-        id,
-        now
-    )
+pub fn leave(id: &Id, now: i64) -> [Statement; 2] {
+    [
+        sql!(
+            "UPDATE waitlist SET status = 'left', updated_at = ?2
+             WHERE id = ?1 AND status IN ('waiting', 'offered')",
+            id,
+            now
+        ),
+        crate::reminder::queries::withdraw(id.as_str(), now),
+    ]
 }
 
 /// Ends what ran out: offers, and waits for what is over.
@@ -171,12 +175,12 @@ pub fn sessions_with_room(now: i64, limit: u32) -> Statement {
     )
 }
 
-/// When a session takes place, if it does and has not begun: `[start, end, store]`.
+/// When a session takes place, if it does and has not begun, and on which clock: `[start, end, store, zone]`.
 #[must_use]
 pub fn takes_place(session_id: &str, now: i64) -> Statement {
     sql!(
-        "SELECT json_array(start_at, end_at, store_id) AS json FROM session
-         WHERE id = ?1 AND status = 'scheduled' AND start_at > ?2",
+        "SELECT json_array(start_at, end_at, store_id, (SELECT time_zone FROM store WHERE id = store_id)) AS json
+         FROM session WHERE id = ?1 AND status = 'scheduled' AND start_at > ?2",
         session_id,
         now
     )
@@ -263,7 +267,7 @@ pub fn offered(id: &Id, place: &Place, now: i64) -> [Statement; 2] {
 
 /// Notes that an offer was taken by an order; raises `waitlist_offered` when it does not stand any more.
 #[must_use]
-pub fn booked(id: &Id, order_id: &Id, now: i64) -> [Statement; 2] {
+pub fn booked(id: &Id, order_id: &Id, now: i64) -> [Statement; 3] {
     [
         precondition(
             "waitlist_offered",
@@ -277,5 +281,6 @@ pub fn booked(id: &Id, order_id: &Id, now: i64) -> [Statement; 2] {
             order_id,
             now
         ),
+        crate::reminder::queries::withdraw(id.as_str(), now),
     ]
 }

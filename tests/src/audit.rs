@@ -237,7 +237,7 @@ impl Reader {
                 claim_id, calendar, start_at, end_at, block_start, block_end, quantity, status
                 FROM session_claim"),
             ways: Ways::read(stack),
-            blocks: stack.d1("SELECT * FROM block"),
+            blocks: stack.d1("SELECT *, 'room:' || resource_id AS calendar FROM block"),
             events: stack.d1("SELECT order_id, kind, actor_kind FROM order_event ORDER BY id"),
             answers: stack.d1("SELECT * FROM idempotency"),
             outbox: stack.d1("SELECT id, topic, dead, attempts, last_error FROM outbox"),

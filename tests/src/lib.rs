@@ -9,6 +9,7 @@
 //! - [`money_audit`]: reads all the money, the vendors' too, and says what does not add up;
 //! - [`money`]: the customer pays, and the payment vendors behave and misbehave;
 //! - [`visit`]: appointments that are paid for; [`notices`]: notices of the vendors, made here;
+//! - [`messages`]: who is told what, under a clock that the test moves;
 //! - [`weather`]: many clients at once, kills and cron runs, as a storm and a soak have them;
 //! - [`forge`]: tokens and requests that no honest client makes;
 //! - [`world`]: members, staff and shops to test with;
@@ -30,6 +31,7 @@ pub mod api;
 pub mod audit;
 mod dice;
 pub mod forge;
+pub mod messages;
 pub mod money;
 pub mod money_audit;
 pub mod notices;

@@ -1,185 +1,16 @@
-//! Messages about appointments on the real runtime. The clock is moved by moving everything that D1 says of
-//! times the other way, while the Worker is down: for the job it is as if so much time had passed without a
-//! run.
+//! Messages about appointments on the real runtime, under a clock that the test moves.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use zhundian_tests::messages::{
+    Customer, in_minutes, is_staff, passes, runs, sms_to, stack_with, template, told,
+};
 use zhundian_tests::visit::ms;
 use zhundian_tests::world::some_phone;
-use zhundian_tests::{Api, Hours, Shop, Stack, Visit, eventually, now_ms, random};
+use zhundian_tests::{Hours, eventually, now_ms};
 
-const MINUTELY: &str = "* * * * *";
-const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
-
-/// As long as WeChat's are.
-fn template(kind: &str) -> String {
-    format!("{kind:-<43}")
-}
-
-async fn stack_with(quiet: &str) -> Stack {
-    let sms = "lost=1000002 store start; booked=1000003 store start service;
-        changed=1000004 store start; cancelled=1000005 store start; before=1000006 store start;
-        technician.booked=1000013 customer start; technician.changed=1000014 customer start;
-        technician.cancelled=1000015 customer start; technician.before=1000016 customer start"
-        .replace('\n', " ");
-    let wechat: Vec<_> = ["booked", "changed", "cancelled", "before"]
-        .iter()
-        .map(|kind| {
-            format!("{kind}={} thing1=service date2=start phrase3=:预约提醒", template(kind))
-        })
-        .collect();
-    let vars = [
-        ("SMS_MESSAGES", sms.as_str()),
-        ("WECHAT_MESSAGES", &wechat.join("; ")),
-        ("WECHAT_ORDER_PAGE", "pages/order?id="),
-        ("QUIET_HOURS", quiet),
-    ];
-    Stack::start_with(&vars).await
-}
-
-/// A customer whom SMS reaches.
-struct Customer {
-    api: Api,
-    phone: String,
-    openid: Option<String>,
-}
-
-impl Customer {
-    async fn by_phone(stack: &Stack) -> Self {
-        let (api, phone, since) = (stack.api(), some_phone(), now_ms());
-        api.post("/api/v1/auth/code", json!({"phone": phone})).await.check(202);
-        let body = json!({"phone": phone, "code": stack.sms_code(&phone, since).await});
-        let reply = api.post("/api/v1/auth/phone", body).await.expect(200);
-        Self { api: api.clone().with_token(reply.text("/token")), phone, openid: None }
-    }
-
-    /// With an openid, and a phone besides.
-    async fn by_wechat(stack: &Stack) -> Self {
-        let openid = format!("o-{:016x}", random());
-        let api = stack.member(&openid).await;
-        let phone = some_phone();
-        let asked = stack.sandbox().post("/phone-code", json!({"phone": phone})).await.expect(200);
-        api.call(http::Method::PATCH, "/api/v1/me")
-            .json(json!({"phone_code": asked.text("/code")}))
-            .await
-            .check(200);
-        Self { api, phone, openid: Some(openid) }
-    }
-
-    /// The customer agrees in the mini program, which tells us.
-    async fn subscribes(&self, stack: &Stack, kinds: &[&str]) {
-        let ids: Vec<_> = kinds.iter().map(|kind| template(kind)).collect();
-        let body = json!({"openid": self.openid, "template_ids": ids});
-        stack.sandbox().post("/subscribe", body).await.check(200);
-        self.says_so(kinds).await;
-    }
-
-    async fn says_so(&self, kinds: &[&str]) {
-        let results: Vec<_> = kinds
-            .iter()
-            .map(|kind| json!({"template_id": template(kind), "result": "accept"}))
-            .collect();
-        self.api.post("/api/v1/me/subscriptions", json!({"results": results})).await.check(200);
-    }
-
-    async fn balance(&self, kind: &str) -> i64 {
-        let known = self.api.get("/api/v1/me/subscriptions").await.expect(200);
-        let all = known.body["templates"].as_array().expect("templates").clone();
-        let one = all.iter().find(|one| one["template_id"] == template(kind)).expect("it is known");
-        assert_eq!(one["kinds"], json!([kind]));
-        one["balance"].as_i64().expect("a number")
-    }
-
-    async fn books(&self, shop: &Shop, start_at: &str) -> Visit {
-        Visit::of(&self.api, shop, start_at, "at_store").await
-    }
-
-    async fn sms(&self, stack: &Stack) -> Vec<String> {
-        sms_to(stack, &self.phone).await
-    }
-
-    async fn wechat(&self, stack: &Stack) -> Vec<Value> {
-        messages(stack, self.openid.as_deref().expect("an openid")).await
-    }
-}
-
-async fn messages(stack: &Stack, to: &str) -> Vec<Value> {
-    let told = stack.sandbox().get(format!("/messages?to={to}")).await.expect(200);
-    told.body["messages"].as_array().expect("messages").clone()
-}
-
-/// What was told by SMS: the kinds, in order. Codes to sign in are none of it.
-async fn sms_to(stack: &Stack, phone: &str) -> Vec<String> {
-    let kind = |one: &Value| {
-        let kinds = ["lost", "booked", "changed", "cancelled", "before"];
-        let id: usize = one["template_id"].as_str().expect("text").parse().expect("a number");
-        let (id, whose) = if id > 1_000_010 { (id - 10, "technician.") } else { (id, "") };
-        (id > 1_000_001).then(|| format!("{whose}{}", kinds[id - 1_000_002]))
-    };
-    messages(stack, phone).await.iter().filter_map(kind).collect()
-}
-
-/// A start so many minutes from now, on the grid, in the form that the API takes.
-fn in_minutes(minutes: i64) -> String {
-    let tick = (now_ms() + minutes * MINUTE) / (5 * MINUTE) * 5 * MINUTE + 5 * MINUTE;
-    let at = chrono::DateTime::from_timestamp_millis(tick + 8 * HOUR).expect("an instant");
-    at.format("%Y-%m-%dT%H:%M:00+08:00").to_string()
-}
-
-/// So much time passes, and no cron runs.
-async fn passes(stack: &Stack, minutes: i64) {
-    assert_eq!(minutes % 5, 0, "starts stay on the grid");
-    let by = minutes * MINUTE;
-    stack
-        .change_d1(&format!(
-            "UPDATE orders SET start_at = start_at - {by};
-             UPDATE order_line SET start_at = start_at - {by}, end_at = end_at - {by},
-                block_start = block_start - {by}, block_end = block_end - {by};
-             UPDATE reminder SET start_at = start_at - {by}, due_at = due_at - {by},
-                expires_at = expires_at - {by}, claimed_at = claimed_at - {by},
-                occasion = iif(lead_minutes = 0, occasion, occasion - {by});"
-        ))
-        .await;
-}
-
-async fn runs(stack: &Stack, times: u32) {
-    for _ in 0..times {
-        let _ = stack.run_cron(MINUTELY).await;
-    }
-}
-
-/// What staff see of an order's messages to the customer: kind, minutes, state, channel or reason.
-async fn told(stack: &Stack, order: &str) -> Vec<String> {
-    let path = format!("/api/v1/staff/orders/{order}/messages?limit=100");
-    let page = stack.owner().await.get(path).await.expect(200);
-    let mut told: Vec<_> = page.body["items"]
-        .as_array()
-        .expect("items")
-        .iter()
-        .filter(|one| one["to"] == "customer")
-        .map(|one| {
-            let state = one["state"].as_str().expect("a state");
-            let why = if state == "sent" { &one["channel"] } else { &one["reason"] };
-            let kind = one["kind"].as_str().expect("a kind");
-            let line =
-                format!("{kind} {} {state} {}", one["lead_minutes"], why.as_str().unwrap_or("-"));
-            line
-        })
-        .collect();
-    told.sort_unstable();
-    told
-}
-
-/// The technician gets SMS: a member of staff with a phone.
-async fn is_staff(stack: &Stack, technician: &str) -> String {
-    let phone = some_phone();
-    let body = json!({"phone": phone, "name": "技师", "technician_id": technician,
-        "grants": [{"role": "technician"}]});
-    stack.owner().await.post("/api/v1/admin/staff", body).await.check(201);
-    phone
-}
+const HOUR: i64 = 3_600_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_message_of_a_visit_once_by_wechat_and_without_consent_by_sms() {
@@ -498,4 +329,94 @@ async fn quiet_hours_let_through_what_the_customer_does_and_what_cannot_wait() {
     runs(&stack, 2).await;
     assert_eq!(customer.sms(&stack).await, ["booked", "booked", "cancelled"]);
     assert!(ms(&in_minutes(0)) > now_ms());
+}
+
+/// Thirteen visits whose messages fall due a minute apart, each four times: one stays, one is given up, one
+/// moves, one moves and comes back, all at one moment that lies within them, and no run before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancels_and_moves_at_every_minute_around_the_due_time() {
+    let stack = stack_with("none").await;
+    let shop = stack.shop(4, Hours::Always).await;
+    let owner = stack.owner().await;
+    let path = format!("/api/v1/admin/services/{}", shop.service);
+    let base = in_minutes(30 * 60);
+    let start = |minutes: i64| {
+        let at = chrono::DateTime::parse_from_rfc3339(&base).expect("an instant");
+        (at + chrono::Duration::minutes(minutes)).to_rfc3339()
+    };
+    let mut customers = Vec::new();
+    for _ in 0..4 {
+        customers.push(Customer::by_phone(&stack).await);
+    }
+    let mut all: Vec<Vec<_>> = Vec::new();
+    for (at, offset) in (0..13).zip(-6..=6) {
+        let mut service = owner.get(&path).await.expect(200).body;
+        service["reminder_minutes"] = json!([at * 60 + 60 + offset]);
+        let fields = service.as_object_mut().expect("a service");
+        for field in ["id", "mode_fixed", "status"] {
+            fields.remove(field);
+        }
+        owner.put(&path, service).await.check(200);
+        let mut four = Vec::new();
+        for customer in &customers {
+            four.push(customer.books(&shop, &start(at * 60)).await);
+        }
+        all.push(four);
+    }
+    runs(&stack, 2).await;
+    // An hour before the first: half of them are due by now, and nothing has run.
+    passes(&stack, 29 * 60).await;
+    let moves = async |visit: &zhundian_tests::Visit, start_at: &str| {
+        let order = visit.see().await;
+        let body = json!({"line_id": order["lines"][0]["id"], "start_at": start_at,
+            "technician_id": order["lines"][0]["technician_id"]});
+        let path = format!("/api/v1/orders/{}/reschedule", visit.order);
+        visit.member.post(path, body).idempotent().await.check(200);
+    };
+    // To where their calendars, whose clock stands, are free.
+    let later = |text: &str| {
+        let at = chrono::DateTime::parse_from_rfc3339(text).expect("an instant");
+        (at + chrono::Duration::hours(15)).to_rfc3339()
+    };
+    for four in &all {
+        four[1].cancel().await;
+        for visit in &four[2..] {
+            let at = visit.see().await["lines"][0]["start_at"].as_str().expect("it").to_owned();
+            moves(visit, &later(&at)).await;
+            if visit.order == four[3].order {
+                moves(visit, &at).await;
+            }
+        }
+    }
+    let before = async |at: usize| {
+        let sms = customers[at].sms(&stack).await;
+        sms.iter().filter(|one| *one == "before").count()
+    };
+    runs(&stack, 2).await;
+    let due = before(0).await;
+    assert!((1..13).contains(&due), "the moment lies within them: {due}");
+    assert_eq!([before(1).await, before(2).await, before(3).await], [0, 0, due]);
+    // The rest falls due; one run late.
+    passes(&stack, 15).await;
+    tokio::join!(runs(&stack, 2), runs(&stack, 2));
+    assert_eq!(
+        [before(0).await, before(1).await, before(2).await, before(3).await],
+        [13, 0, 0, 13]
+    );
+    // The moved ones hear before their new starts, each once.
+    passes(&stack, 15 * 60).await;
+    tokio::join!(runs(&stack, 2), runs(&stack, 2));
+    assert_eq!(
+        [before(0).await, before(1).await, before(2).await, before(3).await],
+        [13, 0, 13, 13]
+    );
+    for four in &all {
+        for (at, visit) in four.iter().enumerate() {
+            let told = told(&stack, &visit.order).await;
+            let sent =
+                told.iter().filter(|one| one.starts_with("before") && one.contains(" sent "));
+            assert_eq!(sent.count(), usize::from(at != 1), "{told:?}");
+            assert!(told.iter().all(|one| !one.contains("pending")), "{told:?}");
+        }
+    }
 }

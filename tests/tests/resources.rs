@@ -214,3 +214,64 @@ async fn what_a_service_takes_is_kept_in_order() {
     owner.post(&retire, body).await.check(200);
     assert!(!is_offered(&shop, &member, &at(1, "11:00")).await);
 }
+
+#[tokio::test]
+async fn staff_block_a_room_and_whatever_it_has_room_for() {
+    let stack = Stack::start().await;
+    let (shop, rooms) = shop_with_rooms(&stack, 3, 1).await;
+    let (owner, member, start) = (stack.owner().await, stack.some_member().await, at(1, "11:00"));
+    // A room for three: one block takes all of it.
+    let path = format!("/api/v1/admin/resources/{}", rooms[0]);
+    let mut room = owner.get(&path).await.expect(200).body;
+    room["capacity"] = 3.into();
+    for field in ["id", "status"] {
+        room.as_object_mut().expect("a room").remove(field);
+    }
+    owner.put(&path, room).await.check(200);
+    let block = async |resource: &str, from: &str, until: &str| {
+        let path = format!("/api/v1/staff/resources/{resource}/blocks");
+        let body = json!({"store_id": shop.store, "start_at": from, "end_at": until,
+            "reason": "换地板"});
+        owner.post(path, body).idempotent().await
+    };
+    let blocked = block(&rooms[0], &start, &at(1, "13:00")).await.expect(201);
+    assert_eq!(
+        (blocked.text("/resource_id"), &blocked.body["technician_id"]),
+        (&*rooms[0], &Value::Null)
+    );
+    becomes_offered(&shop, &member, &start, false).await;
+    shop.book(&member, None, &at(1, "12:30")).await.refused(409, "slot_taken");
+    block(&rooms[0], &at(1, "12:00"), &at(1, "14:00")).await.refused(409, "slot_taken");
+    // Over an appointment it is refused, however much is left.
+    shop.book(&member, None, &at(1, "15:00")).await.check(201);
+    block(&rooms[0], &at(1, "15:30"), &at(1, "17:00")).await.refused(409, "slot_taken");
+    block(&"0".repeat(32), &start, &at(1, "13:00")).await.refused(404, "not_found");
+    // The day shows it, and a technician's own does not.
+    let day = async |more: &str| {
+        let path = format!(
+            "/api/v1/staff/appointments?store_id={}&from={}&status=blocked{more}",
+            shop.store,
+            date(1)
+        );
+        owner.get(path).await.expect(200).body["items"].take()
+    };
+    let items = day("").await;
+    assert_eq!(items.as_array().map(Vec::len), Some(1), "{items}");
+    assert_eq!((&items[0]["kind"], &items[0]["note"]), (&json!("block"), &json!("换地板")));
+    assert_eq!(items[0]["resource"], json!({"id": rooms[0], "name": "1 号房"}));
+    assert_eq!(items[0]["technician_id"], Value::Null);
+    assert_eq!(day(&format!("&technician_id={}", shop.technicians[0])).await, json!([]));
+    settled(&stack).await;
+    let _ = stack.run_cron("*/5 * * * *").await;
+    Audit::of(&stack, &[(&shop, Hours::Day)]).check();
+    stack.restart_worker().await;
+    // Gone, it is free again; and so is a technician's, of one who serves three.
+    let path = format!("/api/v1/staff/blocks/{}", blocked.text("/id"));
+    for _ in 0..2 {
+        owner.call(http::Method::DELETE, &path).await.check(204);
+    }
+    becomes_offered(&shop, &member, &start, true).await;
+    shop.book(&member, None, &start).await.check(201);
+    settled(&stack).await;
+    Audit::of(&stack, &[(&shop, Hours::Day)]).check();
+}

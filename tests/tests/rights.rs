@@ -815,6 +815,12 @@ impl Scene {
             "express_orders" => {
                 ask(StoreA, format!("/api/v1/staff/express-orders?store_id={store}"))
             }
+            "block_resource" => {
+                let resource = self.new_resource().await;
+                let (_, body) = self.block(&technician);
+                let id = resource.rsplit('/').next().expect("an id");
+                ask(StoreA, format!("/api/v1/staff/resources/{id}/blocks")).with(body)
+            }
             "block_time" => {
                 let (path, body) = self.block(&technician);
                 ask(OwnInA, path).with(body)

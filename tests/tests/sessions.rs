@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use zhundian_tests::audit::Audit;
+use zhundian_tests::money::{Notify, Pay};
 use zhundian_tests::visit::{at, ms};
 use zhundian_tests::{Api, Hours, Reply, Shop, Stack, at_once, count, eventually};
 
@@ -463,5 +464,217 @@ async fn who_waits_for_an_appointment_is_offered_what_is_given_up() {
         held.iter().all(|(_, rows)| rows.is_empty()).then_some(())
     })
     .await;
+    Audit::of(&stack, &[(&shop, Hours::Day)]).check();
+}
+
+fn technician_calendar(shop: &Shop) -> String {
+    format!("technician:{}", shop.technicians[0])
+}
+
+#[tokio::test]
+async fn a_class_whose_own_time_was_lost_does_not_take_place() {
+    let stack = Stack::start().await;
+    let shop = school(&stack).await;
+    let start = at(1, "11:00");
+    let class = class(&stack, &shop, &start, 5).await;
+    let (member, waiting) = (stack.some_member().await, stack.some_member().await);
+    let booked = book(&member, &class, 5).await.expect(201);
+    let path = wait(&waiting, &class, 1).await;
+    settled(&stack).await;
+    // As if its confirm had not come in time, and somebody else had had the technician.
+    stack.kill_worker();
+    let claim = stack.it(&format!(
+        "SELECT claim_id AS it FROM session_claim WHERE session_id = '{class}'
+            AND calendar LIKE 'technician:%'"
+    ));
+    let gone = format!("DELETE FROM claim WHERE id = '{}'", claim.as_str().expect("a claim"));
+    stack.write_calendar(&technician_calendar(&shop), &gone);
+    stack.write_d1("UPDATE session SET updated_at = updated_at - 600000");
+    stack.restart_worker().await;
+    let other = shop.book(&stack.some_member().await, Some(&shop.technicians[0]), &start).await;
+    other.check(201);
+    let order = format!("/api/v1/orders/{}", booked.text("/order/id"));
+    eventually("the class is given up", SOON, async || {
+        let _ = stack.run_cron("*/5 * * * *").await;
+        let _ = stack.run_cron("* * * * *").await;
+        let seen = member.get(&order).await.expect(200);
+        (seen.body["order"]["status"] == "cancelled").then_some(())
+    })
+    .await;
+    assert_eq!(book(&member, &class, 1).await.expect(409).code(), "session_cancelled");
+    assert_eq!(entry(&waiting, &path).await["status"], "expired");
+    settled(&stack).await;
+    assert_eq!((units(&stack, &class, "confirmed"), units(&stack, &class, "held")), (0, 0));
+    let audit = Audit::of(&stack, &[(&shop, Hours::Day)]);
+    assert_eq!(audit.off, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn money_that_comes_late_for_a_class_that_was_given_up_goes_back() {
+    let stack = Stack::start().await;
+    let shop = school(&stack).await;
+    let owner = stack.owner().await;
+    let class = class(&stack, &shop, &at(1, "15:00"), 9).await;
+    let vendors = stack.vendors();
+    let mut orders = Vec::new();
+    for channel in ["wechat_jsapi", "wechat_jsapi", "alipay_qr"] {
+        let member = stack.some_member().await;
+        let body = json!({"seats": 2, "payment": "online"});
+        let path = format!("/api/v1/sessions/{class}/bookings");
+        let booked = member.post(&path, body).idempotent().await.expect(201);
+        let order = booked.text("/order/id").to_owned();
+        let body = json!({"channel": channel});
+        let pay = format!("/api/v1/orders/{order}/pay");
+        let number = member.post(pay, body).idempotent().await.expect(200);
+        orders.push((member, order, number.text("/payment/id").to_owned()));
+    }
+    // One was paid when nobody told us; one pays what is being closed; one, whose hold had ended before.
+    let how = Pay { notify: Notify::Never, ..Pay::default() };
+    vendors.pay_as(&orders[0].2, &how).await.check(200);
+    let past = zhundian_tests::now_ms() - 1_000;
+    stack.kill_worker();
+    stack.write_d1(&format!(
+        "UPDATE orders SET hold_expires_at = {past} WHERE id = '{}';
+         UPDATE payment SET expires_at = {past} - 60000 WHERE id = '{}'",
+        orders[2].1, orders[2].2
+    ));
+    let ended = format!("UPDATE claim SET expires_at = {past} WHERE state = 'held'");
+    stack.write_calendar(&format!("session:{class}"), &ended);
+    stack.restart_worker().await;
+    let see = async |at: usize| {
+        let (member, order, _) = &orders[at];
+        member.get(format!("/api/v1/orders/{order}")).await.expect(200).body["order"].clone()
+    };
+    eventually("the third is closed", SOON, async || {
+        let _ = stack.run_cron("* * * * *").await;
+        (see(2).await["status"] == "closed").then_some(())
+    })
+    .await;
+    let give_up = format!("/api/v1/admin/sessions/{class}/cancel");
+    owner.post(give_up, json!({"version": 1})).await.check(200);
+    let _ = vendors.pay_as(&orders[1].2, &Pay::default()).await;
+    // A code that was scanned in time can be paid after all.
+    vendors.pay_as(&orders[2].2, &Pay::default()).await.check(200);
+    stack.change_d1("UPDATE payment SET check_at = 0 WHERE status = 'pending'").await;
+    eventually("everything is back", Duration::from_mins(1), async || {
+        let _ = stack.run_cron("* * * * *").await;
+        for (at, (_, _, number)) in orders.iter().enumerate() {
+            let payment = vendors.payment(number).await.expect("ordered");
+            let paid = matches!(payment.state.as_str(), "SUCCESS" | "REFUND" | "TRADE_SUCCESS")
+                || payment.refunded() > 0;
+            let order = see(at).await;
+            let ended = order["status"] == "cancelled" || order["status"] == "closed";
+            if !ended || order["paid_fen"] != 0 || (paid && payment.refunded() != 2 * 19_800) {
+                return None;
+            }
+        }
+        Some(())
+    })
+    .await;
+    eventually("nothing is left to do", SOON, async || {
+        let _ = stack.run_cron("* * * * *").await;
+        (stack.it("SELECT count(*) AS it FROM outbox") == 0).then_some(())
+    })
+    .await;
+    for at in [0, 2] {
+        let payment = vendors.payment(&orders[at].2).await.expect("ordered");
+        assert_eq!(payment.refunded(), 2 * 19_800, "{at}");
+    }
+    assert_eq!((units(&stack, &class, "confirmed"), units(&stack, &class, "held")), (0, 0));
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_while_a_class_is_given_up_leaves_nobody_in_it() {
+    let stack = Stack::start().await;
+    let shop = school(&stack).await;
+    let owner = stack.owner().await;
+    for (turn, pause) in [5, 60, 250].into_iter().enumerate() {
+        let start = at(i64::try_from(turn).expect("a small number") + 1, "13:00");
+        let class = class(&stack, &shop, &start, 60).await;
+        let path = format!("/api/v1/staff/sessions/{class}/bookings");
+        let all = (0..45).map(|number| {
+            let body = json!({"seats": 1, "contact_name": format!("客人 {number}")});
+            owner.post(&path, body).idempotent()
+        });
+        assert_eq!(count(&at_once(all).await, 201), 45);
+        let give_up = format!("/api/v1/admin/sessions/{class}/cancel");
+        let call = tokio::spawn(owner.post(&give_up, json!({"version": 1})).attempt());
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        stack.kill_worker();
+        let _ = call.await;
+        // What the dead one had leased is free again after its lease.
+        stack.write_d1("UPDATE outbox SET lease_until = 0, due_at = 0");
+        stack.restart_worker().await;
+        // Said again it is as it was, or done now.
+        owner.post(&give_up, json!({"version": 1})).await.check(200);
+        let left = format!(
+            "SELECT (SELECT count(*) FROM order_line WHERE session_id = '{class}' AND status = 'live')
+                + (SELECT count(*) FROM session_claim WHERE session_id = '{class}' AND status = 'live')
+                + (SELECT count(*) FROM outbox) AS it"
+        );
+        eventually("nobody is left", Duration::from_mins(1), async || {
+            let _ = stack.run_cron("* * * * *").await;
+            (stack.it(&left) == 0).then_some(())
+        })
+        .await;
+        assert_eq!((units(&stack, &class, "confirmed"), units(&stack, &class, "held")), (0, 0));
+        let cancelled = format!(
+            "SELECT count(*) AS it FROM order_event e JOIN order_line l ON l.order_id = e.order_id
+                WHERE l.session_id = '{class}' AND e.kind = 'cancelled'"
+        );
+        assert_eq!(stack.it(&cancelled), 45);
+    }
+    // What the dead ones could not write of free times, the audit has written.
+    let _ = stack.run_cron("*/5 * * * *").await;
+    assert_eq!(Audit::of(&stack, &[(&shop, Hours::Day)]).off, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn ninety_nine_classes_are_made_at_once_or_none() {
+    let stack = Stack::start().await;
+    let shop = school(&stack).await;
+    let owner = stack.owner().await;
+    let clocks = ["10:00", "11:10", "12:20", "13:30", "14:40", "15:50", "17:00", "18:10", "19:20"];
+    let starts: Vec<_> = clocks.iter().map(|clock| at(1, clock)).collect();
+    let mut body = sessions(&shop, &starts, 8);
+    body["weeks"] = 11.into();
+    body["room_id"] = classroom(&owner, &shop).await.into();
+    // Killed somewhere on the way, the same request makes them once.
+    let call = owner.post("/api/v1/admin/sessions", body.clone()).key("the-winter-timetable");
+    let first = tokio::spawn(call.clone().attempt());
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    stack.kill_worker();
+    let _ = first.await;
+    stack.restart_worker().await;
+    let begun = std::time::Instant::now();
+    let made = call.await.expect(201);
+    println!("99 classes with a room: {} ms", begun.elapsed().as_millis());
+    assert_eq!(made.body["sessions"].as_array().map(Vec::len), Some(99));
+    assert_eq!(stack.it("SELECT count(*) AS it FROM session"), 99);
+    eventually("all of them stand", Duration::from_mins(1), async || {
+        let _ = stack.run_cron("* * * * *").await;
+        (stack.it("SELECT count(*) AS it FROM outbox") == 0).then_some(())
+    })
+    .await;
+    let confirmed = |name: &str| {
+        let sql = "SELECT count(*) AS it FROM claim WHERE state = 'confirmed'";
+        let found = stack.calendars(sql).into_iter().find(|(calendar, _)| calendar == name);
+        found.map_or(0, |(_, rows)| rows[0]["it"].as_i64().expect("a number"))
+    };
+    assert_eq!(confirmed(&technician_calendar(&shop)), 99);
+    let room = format!("room:{}", body["room_id"].as_str().expect("an id"));
+    assert_eq!(confirmed(&room), 99);
+    // One that meets any of them: none.
+    let mut other = body;
+    other["starts"] = json!([at(1, "20:30"), at(1, "19:30")]);
+    let refused = create(&stack, other).await.expect(409);
+    assert_eq!(refused.body["conflicts"].as_array().map(Vec::len), Some(11));
+    assert_eq!(stack.it("SELECT count(*) AS it FROM session"), 99);
+    let book = stack.some_member().await;
+    book.post(format!("/api/v1/sessions/{}/bookings", made.text("/sessions/98/id")), seats(1))
+        .idempotent()
+        .await
+        .check(201);
+    settled(&stack).await;
     Audit::of(&stack, &[(&shop, Hours::Day)]).check();
 }

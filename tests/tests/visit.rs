@@ -639,3 +639,68 @@ async fn visits_end_by_themselves() {
     assert_eq!(past["items"][0]["status"], "no_show");
     assert_eq!(past["items"].as_array().expect("a list").len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_cannot_check_in_is_not_absent_by_rule() {
+    let stack = Stack::start().await;
+    stack.plans(true).await;
+    let (owner, member) = (stack.owner().await, stack.some_member().await);
+    let fields = json!({"modes": ["direct", "group"], "places": ["store", "home"],
+        "deposit": {"kind": "none"}});
+    let shop = stack.shop_with(2, Hours::Day, fields).await;
+    let plans = stack.shop_with(1, Hours::Day, json!({"modes": ["plan"]})).await;
+    for shop in [&shop, &plans] {
+        set_rules(&stack, shop, json!({"complete_after_minutes": 20, "no_show_after_minutes": 15}))
+            .await;
+    }
+    let path = format!("/api/v1/admin/stores/{}", shop.store);
+    let mut store = owner.get(&path).await.expect(200).body;
+    (store["latitude"], store["longitude"]) = (31.2235.into(), 121.446.into());
+    store["home_service"] = json!({
+        "area": {"kind": "radius", "metres": 20_000},
+        "fees": [{"up_to_metres": 20_000, "fee_fen": 0}],
+        "speeds": [{"up_to_metres": 50_000, "metres_per_minute": 250}], "handover_minutes": 5,
+    });
+    store.as_object_mut().expect("a store").remove("id");
+    owner.put(&path, store).await.check(200);
+
+    // At home, of a plan, in a class, and in the store.
+    let body = json!({"label": "家", "contact_name": "林女士", "contact_phone": "13900001111",
+        "text": "江宁路 1 号", "latitude": 31.23, "longitude": 121.446});
+    let address = member.post("/api/v1/me/addresses", body).await.expect(201);
+    let mut body = shop.booking(None, &at(1, "12:00"));
+    (body["place"], body["address_id"]) = ("home".into(), address.text("/id").into());
+    let home = member.post("/api/v1/bookings", body).idempotent().await.expect(201);
+    let me = member.get("/api/v1/me").await.expect(200);
+    let body = json!({"store_id": plans.store, "service_id": plans.service,
+        "technician_id": plans.technicians[0], "member_id": me.text("/id"), "rhythm": "weekly",
+        "starts": [at(1, "12:00")], "times": 1});
+    let plan = owner.post("/api/v1/staff/plans", body).idempotent().await.expect(201);
+    let body = json!({"store_id": shop.store, "service_id": shop.service, "capacity": 3,
+        "technician_id": shop.technicians[0], "starts": [at(1, "16:00")]});
+    let class = owner.post("/api/v1/admin/sessions", body).idempotent().await.expect(201);
+    let path = format!("/api/v1/sessions/{}/bookings", class.text("/sessions/0/id"));
+    let body = json!({"seats": 1, "payment": "at_store"});
+    let seat = member.post(path, body).idempotent().await.expect(201);
+    let here = shop.book(&member, None, &at(1, "18:00")).await.expect(201);
+    let [home, seat, here] = [&home, &seat, &here].map(|booked| booked.text("/order/id"));
+    let planned = plan.text("/plan/sessions/0/id");
+    let status =
+        |order: &str| stack.it(&format!("SELECT status AS it FROM orders WHERE id = '{order}'"));
+
+    stack.change_d1(&begin(&[home, planned, seat, here], -16 * 60_000)).await;
+    let _ = stack.run_cron(MINUTELY).await;
+    assert_eq!(outcome(&stack, "mark_no_shows"), "2 marked, 0 waiting");
+    assert_eq!([home, planned].map(status), ["confirmed", "confirmed"]);
+    assert_eq!([seat, here].map(status), ["no_show", "no_show"]);
+    // Over, they end as any: the session of the plan is done, and both wait for the counter.
+    stack.change_d1(&begin(&[home, planned], -2 * HOUR)).await;
+    let _ = stack.run_cron(MINUTELY).await;
+    assert_eq!(outcome(&stack, "mark_no_shows"), "0 marked, 0 waiting");
+    let done = format!(
+        "SELECT (session_done_at IS NOT NULL) || ' ' || (ended_at IS NOT NULL) AS it FROM orders
+            WHERE id = '{planned}'"
+    );
+    assert_eq!(stack.it(&done), "1 1");
+    assert_eq!([home, planned].map(status), ["confirmed", "confirmed"]);
+}
