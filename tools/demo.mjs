@@ -8,6 +8,7 @@ import { tellModes } from './demo-modes.mjs';
 import { tellPlan } from './demo-plan.mjs';
 import { tellTravel } from './demo-travel.mjs';
 import { tellReminders } from './demo-reminders.mjs';
+import { tellVisit } from './demo-visit.mjs';
 
 const ZONE = 'Asia/Shanghai';
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -181,6 +182,7 @@ async function tell() {
   await tellClasses(told, { store, services: services.items, technician, lin, xu, manager, date: businessDate });
   await tellTravel(told, { store, service, technician, lin, xu, date: businessDate });
   await tellReminders(told, { where, nobody, manager, everyMinute, booking: booking(slots.at(-1).start_at) });
+  await tellVisit(told, { store, services: services.items, lin, manager, date: businessDate });
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 
