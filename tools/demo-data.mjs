@@ -23,6 +23,7 @@ const SERVICES = [
     category: '推拿', name: '肩颈舒缓', description: '针对久坐人群的肩颈放松。', duration_minutes: 60, price_fen: 19800,
     buffer_after_minutes: 10, skills: ['推拿'], places: ['store', 'home'],
     steps: [{ name: '问询与检查', minutes: 5 }, { name: '热敷', minutes: 10 }, { name: '肩颈推拿', minutes: 35 }, { name: '拉伸', minutes: 10 }],
+    add_ons: [{ name: '热敷', minutes: 15, price_fen: 3000 }, { name: '加钟', minutes: 30, price_fen: 9900 }],
   },
   { category: '足疗', name: '足底按摩', description: '足浴加足底反射区按摩。', duration_minutes: 45, price_fen: 12800, buffer_after_minutes: 10, skills: ['足疗'] },
   {

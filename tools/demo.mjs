@@ -9,6 +9,7 @@ import { tellPlan } from './demo-plan.mjs';
 import { tellTable } from './demo-table.mjs';
 import { tellTravel } from './demo-travel.mjs';
 import { tellReminders } from './demo-reminders.mjs';
+import { tellVisit } from './demo-visit.mjs';
 
 const ZONE = 'Asia/Shanghai';
 const colour = process.stdout.isTTY && !process.env.NO_COLOR;
@@ -183,6 +184,7 @@ async function tell() {
   await tellTravel(told, { store, service, technician, lin, xu, date: businessDate });
   await tellReminders(told, { where, nobody, manager, everyMinute, booking: booking(slots.at(-1).start_at) });
   await tellTable(told, { store, technician, lin, manager, date: businessDate });
+  await tellVisit(told, { store, services: services.items, lin, manager, date: businessDate });
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 

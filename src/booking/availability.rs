@@ -11,6 +11,7 @@ use zhundian_domain::geo::Point;
 use zhundian_domain::time::{Bits, Interval, TICK_MINUTES, Tick, dates_interval, wall_at};
 use zhundian_domain::zone::Zone;
 
+use crate::booking::book::MAX_ADD_ONS;
 use crate::booking::offer::{Known, Row, days_around};
 use crate::booking::queries::{self, Asked, Detail};
 use crate::booking::visit::Travel;
@@ -18,7 +19,7 @@ use crate::catalog::Place;
 use crate::catalog::home::point;
 use crate::error::{Answer, Code, Problem};
 use crate::http::extract::Query;
-use crate::http::fields::{At, Date, Degrees, Id, Int};
+use crate::http::fields::{At, Date, Degrees, Id, Int, Text};
 use crate::http::{Ctx, respond};
 
 /// Which starts to look for.
@@ -44,6 +45,9 @@ pub struct Wanted {
     /// In the store when absent.
     #[param(inline)]
     place: Option<Place>,
+    /// Ids of add-ons that are taken with the service, parted by commas.
+    #[param(inline)]
+    add_ons: Option<Text<0, 400>>,
     /// Where the customer lives, for a visit at home.
     #[param(inline)]
     latitude: Option<Degrees<90>>,
@@ -53,6 +57,18 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// What is taken with the service.
+    fn add_ons(&self) -> Answer<Vec<Id>> {
+        let at = |code: Code| Problem::from(code).at("add_ons");
+        let text = self.add_ons.as_ref().map(Text::as_str).unwrap_or_default();
+        let ids = text.split(',').filter(|id| !id.is_empty()).map(str::parse);
+        let ids = ids.collect::<Result<Vec<Id>, ()>>().map_err(|()| at(Code::InvalidId))?;
+        if ids.len() > MAX_ADD_ONS {
+            return Err(at(Code::TooManyItems).with(MAX_ADD_ONS));
+        }
+        Ok(ids)
+    }
+
     /// The point of a visit at home.
     fn home(&self) -> Answer<Option<Point>> {
         let missing = |field: &str| Err(Problem::from(Code::MissingField).at(field));
@@ -108,6 +124,7 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
     let from = wanted.from.0;
     let until = from.checked_add_days(Days::new(u64::from(days))).unwrap_or(from);
     let home = wanted.home()?;
+    let add_ons = wanted.add_ons()?;
     let asked = Asked::Service {
         service_id: &wanted.service_id,
         store_id: &wanted.store_id,
@@ -118,6 +135,7 @@ pub(crate) async fn availability(ctx: Ctx, Query(wanted): Query<Wanted>) -> Answ
     let row: Option<Row> = ctx.db()?.first(read).await?;
     let mut offer = row.ok_or_else(|| Problem::internal("no offer row"))?.into_offer()?;
     offer.require_no_plan()?;
+    offer.add(&add_ons)?;
     if wanted.technician_id.is_some() && offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }

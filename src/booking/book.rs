@@ -61,8 +61,10 @@ pub enum Payment {
     AtStore,
 }
 
+/// Add-ons that are taken with a service at once, at most.
+pub const MAX_ADD_ONS: usize = 10;
 /// Add-ons that are taken with a service.
-pub type AddOnIds = Set<Id, 10>;
+pub type AddOnIds = Set<Id, MAX_ADD_ONS>;
 
 /// A member's booking.
 #[derive(Debug, Deserialize, ToSchema)]

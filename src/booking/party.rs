@@ -119,7 +119,7 @@ impl<'a> Plan<'a> {
                 let name = plan.numbers.names.get(*number);
                 order.iter().position(|id| name.is_some_and(|it| *it == calendars::technician(id)))
             };
-            line.technicians.sort_by_key(|(number, _)| place(number));
+            line.technicians.sort_by_cached_key(|(number, _)| place(number));
         }
         Ok(plan)
     }

@@ -22,7 +22,7 @@ const SHANGHAI: i64 = 8 * 3_600_000;
 /// Coming days whose projection is compared.
 const DAYS: i64 = 30;
 /// What may happen to an order after its beginning, each with a version of its own, unless it ends it.
-const CHANGES: [&str; 18] = [
+const CHANGES: [&str; 19] = [
     "moved",
     "assigned",
     "accepted",
@@ -41,6 +41,7 @@ const CHANGES: [&str; 18] = [
     "ended_unpaid",
     "session_done",
     "no_show",
+    "extended",
 ];
 /// What is off is listed up to this many.
 const LISTED: usize = 40;
@@ -392,37 +393,37 @@ impl Reader {
         let none = Vec::new();
         for order in &self.orders {
             let id = text(order, "id");
-            let line = match lines.get(&id).unwrap_or(&none).as_slice() {
-                [line] => line,
+            let lines = lines.get(&id).unwrap_or(&none);
+            // Of a visit, that which begins first.
+            let Some(first) = lines.iter().min_by_key(|line| int(line, "start_at")) else {
                 // Nothing has been proposed for it, or nothing accepted.
-                [] if text(order, "mode") == "express" => continue,
-                _ => {
-                    off.push(format!("order {id}: not one line"));
-                    continue;
+                if text(order, "mode") != "express" {
+                    off.push(format!("order {id}: no line"));
                 }
+                continue;
             };
-            let states = (text(order, "status"), text(line, "status"));
+            let status = text(order, "status");
             // Who was served, or did not come, has had the time.
-            let line_is = if states.0 == "cancelled" { "cancelled" } else { "live" };
+            let line_is = if status == "cancelled" { "cancelled" } else { "live" };
             let known = ["confirmed", "in_service", "completed", "no_show", "cancelled"];
-            if !known.contains(&states.0.as_str()) || states.1 != line_is {
-                off.push(format!("order {id}: {states:?}"));
+            for line in lines {
+                if !known.contains(&status.as_str()) || text(line, "status") != line_is {
+                    off.push(format!("order {id}: {status}, {}", line["status"]));
+                }
+                let date = int(line, "start_at") + SHANGHAI;
+                let date = chrono::DateTime::from_timestamp_millis(date).expect("an instant");
+                if text(line, "date") != date.format("%Y-%m-%d").to_string() {
+                    off.push(format!("order {id}: not on {}", line["date"]));
+                }
             }
             for name in ["technician_id", "start_at", "store_id", "service_id"] {
-                if order[name] != line[name] {
-                    off.push(format!("order {id}: {name} {} and {}", order[name], line[name]));
+                if order[name] != first[name] {
+                    off.push(format!("order {id}: {name} {} and {}", order[name], first[name]));
                 }
             }
-            if int(order, "total_fen") != int(line, "price_fen") + int(order, "items_fen") {
-                off.push(format!(
-                    "order {id}: costs {} and {}",
-                    order["total_fen"], line["price_fen"]
-                ));
-            }
-            let date = int(line, "start_at") + SHANGHAI;
-            let date = chrono::DateTime::from_timestamp_millis(date).expect("an instant");
-            if text(line, "date") != date.format("%Y-%m-%d").to_string() {
-                off.push(format!("order {id}: not on {}", line["date"]));
+            let price: i64 = lines.iter().map(|line| int(line, "price_fen")).sum();
+            if int(order, "total_fen") != price + int(order, "items_fen") {
+                off.push(format!("order {id}: costs {} and {price}", order["total_fen"]));
             }
             let kinds: Vec<_> =
                 events.get(&id).unwrap_or(&none).iter().map(|event| text(event, "kind")).collect();
@@ -432,10 +433,10 @@ impl Reader {
             let between = kinds.get(1..kinds.len() - usize::from(ended)).unwrap_or_default();
             if kinds.first().is_none_or(|kind| kind != "booked")
                 || kinds.len() != steps
-                || ended != (states.0 == "cancelled")
+                || ended != (status == "cancelled")
                 || between.iter().any(|kind| !CHANGES.contains(&kind.as_str()))
             {
-                off.push(format!("order {id}: {} at version {steps}, told as {kinds:?}", states.0));
+                off.push(format!("order {id}: {} at version {steps}, told as {kinds:?}", status));
             }
             if kinds.iter().any(|kind| kind == "claim_lost") {
                 off.push(format!("order {id}: lost its claim"));

@@ -224,7 +224,8 @@ impl Scene {
     async fn new() -> Self {
         let stack = Stack::start().await;
         let owner = stack.owner().await;
-        let modes = json!({"modes": ["direct", "assigned", "express", "group"]});
+        let modes = json!({"modes": ["direct", "assigned", "express", "group"],
+            "add_ons": [{"name": "加钟", "minutes": 0, "price_fen": 100}]});
         let (a, b) =
             (stack.shop_with(2, Hours::Always, modes).await, stack.shop(1, Hours::Always).await);
         let path = format!("/api/v1/admin/stores/{}", a.store);
@@ -559,6 +560,11 @@ impl Scene {
                 let what = format!("store_id={store}&service_id={service}");
                 ask(Nobody, format!("/api/v1/availability?{what}&from={}&days=1", today()))
             }
+            "visit_availability" => {
+                let body = json!({"store_id": store, "from": today(), "days": 1,
+                    "lines": [{"service_id": service}]});
+                ask(Nobody, "/api/v1/visits/availability").with(body)
+            }
             "get_photo" => ask(Nobody, format!("/api/v1/photos/{}", self.photo)),
             "list_items" => ask(Nobody, format!("/api/v1/items?store_id={store}")),
             "list_services" => ask(Nobody, "/api/v1/services"),
@@ -584,6 +590,13 @@ impl Scene {
             "book" => {
                 let start = self.start();
                 ask(Nobody, "/api/v1/bookings").with(self.a.booking(Some(&technician), &start))
+            }
+            "book_visit" => {
+                let start = self.start();
+                let line = json!({"service_id": self.a.service, "technician_id": technician});
+                let body = json!({"store_id": store, "start_at": start, "payment": "at_store",
+                    "lines": [line]});
+                ask(Nobody, "/api/v1/visits").with(body)
             }
             "orders" => ask(Mine, "/api/v1/orders"),
             "order" => ask(Member, format!("/api/v1/orders/{}", self.order().await.0)),
@@ -773,6 +786,19 @@ impl Scene {
                 let fields = body.as_object_mut().expect("an object");
                 fields.retain(|field, _| !["mode", "payment"].contains(&field.as_str()));
                 ask(StoreA, "/api/v1/staff/bookings").with(body)
+            }
+            "staff_book_visit" => {
+                let start = self.start();
+                let line = json!({"service_id": self.a.service, "technician_id": technician});
+                let body = json!({"store_id": store, "start_at": start, "lines": [line]});
+                ask(StoreA, "/api/v1/staff/visits").with(body)
+            }
+            "extend_order" => {
+                let (order, line) = self.order().await;
+                let service = format!("/api/v1/services/{}", self.a.service);
+                let service = self.owner.get(service).await.expect(200);
+                let body = json!({"line_id": line, "add_ons": [service.text("/add_ons/0/id")]});
+                ask(OwnInA, format!("/api/v1/staff/orders/{order}/extend")).with(body)
             }
             "staff_cancel" => {
                 let (order, _) = self.order().await;
