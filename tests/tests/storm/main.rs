@@ -18,7 +18,7 @@ mod place;
 mod plans;
 mod visits;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -212,6 +212,7 @@ fn compare(books: &[Client]) -> Vec<String> {
         "SELECT id, status FROM block
         UNION ALL SELECT id, CASE status WHEN 'scheduled' THEN 'live' ELSE status END FROM session",
     );
+    let mut told_of: HashSet<&String> = books[0].town.first_classes.iter().collect();
     for client in books {
         for (id, told) in &client.orders {
             match orders.remove(id) {
@@ -223,7 +224,8 @@ fn compare(books: &[Client]) -> Vec<String> {
             }
         }
         for (id, live) in client.blocks.iter().chain(&client.classes) {
-            let status = kept.remove(id).map(|row| row["status"] == "live");
+            let status = kept.get(id).map(|row| row["status"] == "live");
+            told_of.insert(id);
             // A class that was made by one client may be given up by another.
             if status.is_none() || (status == Some(true) && !live) {
                 off.push(format!("block or class {id}: told {live}, is {status:?}"));
@@ -231,8 +233,7 @@ fn compare(books: &[Client]) -> Vec<String> {
         }
     }
     off.extend(orders.keys().map(|id| format!("nobody was told of order {id}")));
-    let town = &books[0].town;
-    kept.retain(|id, _| !town.first_classes.contains(id));
+    kept.retain(|id, _| !told_of.contains(id));
     off.extend(kept.keys().map(|id| format!("nobody was told of block or class {id}")));
     off
 }
