@@ -280,6 +280,11 @@ impl Rows {
                 SELECT near.id FROM json_each(?1) AS wanted CROSS JOIN claim AS near
                     WHERE near.state <> 'released' AND near.block_start > wanted.value ->> 0
                     AND near.block_start < wanted.value ->> 1 AND near.block_end > wanted.value ->> 2
+                UNION SELECT home.id FROM json_each(?1) AS wanted CROSS JOIN claim AS home
+                    WHERE home.home IS NOT NULL AND home.state <> 'released'
+                    AND home.block_start > wanted.value ->> 0 - ?4
+                    AND home.block_start < wanted.value ->> 1 + ?4
+                    AND home.block_end > wanted.value ->> 2 - ?4
                 UNION SELECT value FROM json_each(?2)
                 UNION SELECT same.id FROM json_each(?3) AS op CROSS JOIN claim AS same
                     WHERE same.op = op.value AND same.state <> 'released')",
@@ -287,6 +292,7 @@ impl Rows {
                 Value::String(serde_json::to_string(&bounds)?),
                 Value::String(serde_json::to_string(ids)?),
                 Value::String(serde_json::to_string(ops)?),
+                Value::Integer(MAX_WAY_TICKS * TICK_MS),
             ],
         )
     }

@@ -299,3 +299,41 @@ async fn of_many_who_want_places_between_nobody_gets_one_out_of_reach() {
     .await;
     Audit::of(&stack, &[(&shop, Hours::Day)]).check();
 }
+
+#[tokio::test]
+async fn a_plans_sessions_leave_time_for_the_ways_too() {
+    let stack = Stack::start().await;
+    stack.plans(true).await;
+    let owner = stack.owner().await;
+    let shop = shop_at_home(&stack, 1).await;
+    let plan_service = json!({
+        "category": "康复", "name": "疗程", "duration_minutes": 60, "price_fen": 10_000,
+        "deposit": {"kind": "none"}, "places": ["store"], "modes": ["plan"], "stores": [shop.store],
+    });
+    let made = owner.post("/api/v1/admin/services", plan_service).await.expect(201);
+    let member = stack.some_member().await;
+    let id = member.get("/api/v1/me").await.expect(200).text("/id").to_owned();
+    // Forty minutes' way and five at the door, before and after.
+    let far = address(&member, north(9_800.0)).await;
+    book(&shop, &member, &far, &at(1, "13:00")).await.check(201);
+    let plan = |clock: &str| {
+        let body = json!({"store_id": shop.store, "service_id": made.text("/id"), "member_id": id,
+            "technician_id": shop.technicians[0], "rhythm": "weekly", "starts": [at(1, clock)],
+            "times": 2});
+        owner.post("/api/v1/staff/plans", body).idempotent()
+    };
+    for clock in ["11:30", "14:10", "14:40"] {
+        plan(clock).await.refused(409, "plan_conflicts");
+    }
+    for clock in ["11:00", "15:00"] {
+        plan(clock).await.check(201);
+    }
+    eventually("nothing is on its way", std::time::Duration::from_secs(20), async || {
+        (stack.it("SELECT count(*) AS it FROM outbox") == 0).then_some(())
+    })
+    .await;
+    // What the plans' days say at D1 knows of the ways.
+    let _ = stack.run_cron("*/5 * * * *").await;
+    let audit = Audit::of(&stack, &[(&shop, Hours::Day)]);
+    assert!(audit.off.is_empty() && audit.drift.is_empty(), "{:?} {:?}", audit.off, audit.drift);
+}
