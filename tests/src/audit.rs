@@ -383,12 +383,12 @@ impl Reader {
             };
             let status = text(order, "status");
             for line in lines {
-                let states = (status.as_str(), text(line, "status"));
+                let its = text(line, "status");
                 if !matches!(
-                    (states.0, states.1.as_str()),
+                    (status.as_str(), its.as_str()),
                     ("confirmed", "live") | ("cancelled", "cancelled")
                 ) {
-                    off.push(format!("order {id}: {states:?}"));
+                    off.push(format!("order {id}: {status}, its line {its}"));
                 }
                 let date = int(line, "start_at") + SHANGHAI;
                 let date = chrono::DateTime::from_timestamp_millis(date).expect("an instant");
@@ -416,7 +416,7 @@ impl Reader {
                 || ended != (status == "cancelled")
                 || between.iter().any(|kind| !CHANGES.contains(&kind.as_str()))
             {
-                off.push(format!("order {id}: {} at version {steps}, told as {kinds:?}", status));
+                off.push(format!("order {id}: {status} at version {steps}, told as {kinds:?}"));
             }
             if kinds.iter().any(|kind| kind == "claim_lost") {
                 off.push(format!("order {id}: lost its claim"));
