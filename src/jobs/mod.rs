@@ -97,6 +97,7 @@ async fn record<F: Future<Output = Answer<Done>>>(
 ) {
     let Ok(db) = ctx.db() else { return };
     let started = now_ms();
+    let [read_before, written_before, ..] = ctx.meter.read();
     let watermark: Option<String> = db.first(queries::watermark(name)).await.ok().flatten();
     let result = job(watermark.clone().unwrap_or_default()).await;
     let (ok, outcome, watermark) = match &result {
@@ -108,11 +109,13 @@ async fn record<F: Future<Output = Answer<Done>>>(
     };
     let recorded =
         db.batch(vec![queries::record(name, started, now_ms(), &outcome, &watermark, ok)]).await;
+    let [rows_read, rows_written, ..] = ctx.meter.read();
     worker::console_log!(
         "{}",
         serde_json::json!({
             "event": "job", "request_id": ctx.request_id, "job": name, "ok": ok, "outcome": outcome,
             "ms": now_ms() - started, "recorded": recorded.is_ok(),
+            "d1_rows_read": rows_read - read_before, "d1_rows_written": rows_written - written_before,
         })
     );
 }

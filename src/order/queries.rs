@@ -40,8 +40,9 @@ pub const VIEW: &str =
         'class', json_array(l.session_id, l.seats),
         'taken', json_array(l.guest, json(l.add_ons)),
         'resources', (SELECT json_group_array(json_object('id', r.id, 'name', r.name))
-            FROM line_claim lc JOIN resource r ON lc.calendar = 'room:' || r.id
-            WHERE lc.line_id = l.id AND lc.status = l.status),
+            FROM line_claim lc JOIN resource r ON r.id = substr(lc.calendar, 6)
+            WHERE lc.line_id = l.id AND lc.status = l.status AND lc.calendar > 'room:'
+                AND lc.calendar < 'room;'),
         'visit', json_object('departed_at', l.departed_at, 'arrived_at', l.arrived_at,
             'started_at', l.started_at, 'finished_at', l.finished_at,
             'photos', (SELECT json_group_array(photo_id) FROM (SELECT photo_id FROM visit_photo
