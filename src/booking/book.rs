@@ -691,11 +691,9 @@ impl Made<'_> {
             let claims = self.lines.iter().flat_map(|line| line.taken.claims()).collect();
             rows.push(outbox::Row::new(ctx, Message::Confirm { claims, order_id, paid: false })?);
         }
-        let mut detail =
-            serde_json::json!({ "start_at": line.start_at, "technician_id": line.technician_id });
-        if lines.len() > 1 {
-            detail["lines"] = lines.len().into();
-        }
+        let detail = serde_json::json!({
+            "start_at": line.start_at, "technician_id": line.technician_id, "lines": lines.len(),
+        });
         let event_id = ctx.new_id()?;
         let mut statements = Vec::new();
         for (index, (made, line)) in self.lines.iter().zip(&lines).enumerate() {

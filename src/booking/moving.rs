@@ -246,37 +246,28 @@ impl Move<'_> {
         }
         statements.push(queries::lines_changed(order_id, ctx.now));
         let known = first.known;
-        let mut detail = serde_json::json!({
+        let own = parts.first().ok_or_else(|| Problem::internal("no hold"))?.own()?;
+        let detail = serde_json::json!({
             "from": known.start_at, "from_technician_id": known.technician_id,
-            "start_at": start_at, "line_id": known.line.id,
+            "start_at": own.claim.spec.service.start.ms(),
+            "technician_id": first.offer.attending(&own.calendar)?.id(),
+            "line_id": known.line.id, "add_ons": more,
         });
-        if let [only] = parts.as_slice() {
-            let own = only.own()?;
-            detail["technician_id"] = serde_json::json!(first.offer.attending(&own.calendar)?.id());
-            detail["start_at"] = own.claim.spec.service.start.ms().into();
-        }
-        match more {
-            Some(more) => {
-                let line_id = &known.line.id;
-                let several = !known.line.others.is_empty();
-                let parts = extension_parts(more, several.then_some(line_id));
-                let fen = more.iter().map(|one| one.price_fen).sum();
-                let json = |list: Result<String, _>| list.map_err(Problem::internal);
-                let add_ons = json(serde_json::to_string(more))?;
-                let price = json(serde_json::to_string(&parts))?;
-                statements.extend(queries::extend_line(
-                    (order_id, line_id),
-                    (&add_ons, &price),
-                    fen,
-                ));
-                detail["add_ons"] = serde_json::json!(more);
-                view.extended(line_id, more, parts);
-            }
-            None => {
-                statements.push(queries::moved(order_id, by_member));
-                let ids: Vec<&Id> = lines.iter().map(|line| &line.known.line.id).collect();
-                view.moved(&ids, start_at, by_member);
-            }
+        if let Some(more) = more {
+            let line_id = &known.line.id;
+            let several = !known.line.others.is_empty();
+            let parts = extension_parts(more, several.then_some(line_id));
+            let fen = more.iter().map(|one| one.price_fen).sum();
+            let json = |list: Result<String, _>| list.map_err(Problem::internal);
+            let add_ons = json(serde_json::to_string(more))?;
+            let price = json(serde_json::to_string(&parts))?;
+            let line = (order_id, line_id);
+            statements.extend(queries::extend_line(line, (&add_ons, &price), fen));
+            view.extended(line_id, more, parts);
+        } else {
+            statements.push(queries::moved(order_id, by_member));
+            let ids: Vec<&Id> = lines.iter().map(|line| &line.known.line.id).collect();
+            view.moved(&ids, start_at, by_member);
         }
         let response = text(view, actor)?;
         let event_id = ctx.new_id()?;

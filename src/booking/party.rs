@@ -71,6 +71,9 @@ pub fn crowds(store_id: &Id, (from, until): (NaiveDate, NaiveDate)) -> Statement
     queries::crowds(store_id, ms(from) - 2 * DAY_MS, ms(until) + 2 * DAY_MS)
 }
 
+/// Service time and block of a claim.
+type Part = (Interval, Interval);
+
 /// Numbers for calendars, and for each unit of those that have room for several.
 #[derive(Default)]
 struct Numbers {
@@ -161,7 +164,7 @@ impl<'a> Plan<'a> {
     pub fn needs(&self, starts: &[Tick]) -> Option<Vec<Vec<Need>>> {
         let chosen = serve_at(&self.lines, starts, &mut Steps(STEPS_FOR_ONE))?;
         // What each line takes of which calendar: service time and block.
-        let mut all: Vec<(usize, usize, Vec<(Interval, Interval)>)> = Vec::new();
+        let mut all: Vec<(usize, usize, Vec<Part>)> = Vec::new();
         for (index, (line, chosen)) in self.lines.iter().zip(&chosen).enumerate() {
             all.push((index, chosen.technician, line.shape.attended(chosen.start)));
             let whole = line.shape.at(chosen.start)?;
@@ -172,7 +175,11 @@ impl<'a> Plan<'a> {
             let Some((line, number, parts)) = later.first_mut() else { continue };
             for (_, _, its) in earlier.iter_mut().filter(|(of, its, _)| its == number && of != line)
             {
-                parts.iter_mut().for_each(|one| its.iter_mut().for_each(|two| trim(one, two)));
+                for part in parts.iter_mut() {
+                    for other in its.iter_mut() {
+                        trim(part, other);
+                    }
+                }
             }
         }
         let mut needs: Vec<Vec<Need>> = vec![Vec::new(); self.lines.len()];

@@ -128,17 +128,16 @@ async fn reschedule(
     wish: Reschedule,
 ) -> Answer<Response> {
     let db = ctx.db()?;
-    let line_id = match &wish.line_id {
-        Some(line_id) => line_id.clone(),
-        None => {
-            let mut lines: Vec<ToMove> =
-                db.read(vec![queries::lines_to_move(order_id)]).await?.all(0)?;
-            if lines.len() > 1 {
-                return whole(ctx, mover, operator, order_id, (wish, lines)).await;
-            }
-            // Of an order that was given up, the replay of an answer is all there may be.
-            lines.pop().map_or_else(|| order_id.clone(), |line| line.line.id)
+    let line_id = if let Some(line_id) = &wish.line_id {
+        line_id.clone()
+    } else {
+        let mut lines: Vec<ToMove> =
+            db.read(vec![queries::lines_to_move(order_id)]).await?.all(0)?;
+        if lines.len() > 1 {
+            return whole(ctx, mover, operator, order_id, (wish, lines)).await;
         }
+        // Of an order that was given up, the replay of an answer is all there may be.
+        lines.pop().map_or_else(|| order_id.clone(), |line| line.line.id)
     };
     let (from, until) = dates_around(wish.start_at);
     let asked = Asked::Line { line_id: &line_id, technician_id: wish.technician_id.as_ref() };
@@ -285,7 +284,7 @@ async fn whole(
     let plan = Plan::at(&seekers, &starts, &op, seen)?;
     let taken = || Problem::from(Code::SlotTaken).at("start_at");
     let needs = plan.needs(&starts).ok_or_else(taken)?;
-    let moves: Vec<LineMove> = lines
+    let all: Vec<LineMove> = lines
         .iter()
         .zip(&offers)
         .zip(needs.into_iter().zip(&at))
@@ -297,7 +296,7 @@ async fn whole(
             assignment: assignment(known, offer, None, by_staff),
         })
         .collect();
-    let change = Move { order_id, lines: &moves, actor: &actor, event: "moved", more: None };
+    let change = Move { order_id, lines: &all, actor: &actor, event: "moved", more: None };
     match change.make(ctx, &operator).await? {
         Ok(answer) => Ok(answer),
         Err(not_held) if not_held.refusal == Refusal::Released => Err(Code::OrderChanged.into()),

@@ -436,7 +436,7 @@ impl Reader {
                 || ended != (status == "cancelled")
                 || between.iter().any(|kind| !CHANGES.contains(&kind.as_str()))
             {
-                off.push(format!("order {id}: {} at version {steps}, told as {kinds:?}", status));
+                off.push(format!("order {id}: {status} at version {steps}, told as {kinds:?}"));
             }
             if kinds.iter().any(|kind| kind == "claim_lost") {
                 off.push(format!("order {id}: lost its claim"));

@@ -253,7 +253,7 @@ impl Scene {
         let mut short =
             owner.get(format!("/api/v1/admin/services/{}", a.service)).await.expect(200).body;
         let fields = short.as_object_mut().expect("an object");
-        fields.retain(|field, _| !["id", "version", "status"].contains(&field.as_str()));
+        fields.retain(|field, _| !["id", "version", "status", "add_ons"].contains(&field.as_str()));
         (short["name"], short["duration_minutes"]) = ("修剪".into(), 5.into());
         let service = owner.post("/api/v1/admin/services", short).await.expect(201);
         let short = Shop { service: service.text("/id").to_owned(), ..a.clone() };
