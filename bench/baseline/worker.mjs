@@ -38,7 +38,7 @@ async function availability(query, env) {
 }
 
 // Booking: the rate limiter, a batch of four reads, one call of the calendar object, a batch of seven
-// statements; after the answer one more call and a batch of one.
+// statements; after the answer one more call and a batch of two.
 
 async function book(request, query, env, ctx) {
   const member = await verify(request.headers.get('authorization'), env);
@@ -117,9 +117,15 @@ async function book(request, query, env, ctx) {
        WHERE calendar_day.version < excluded.version`,
     ).bind(store_id, day, calendar, held.free, held.version),
   ]);
-  ctx.waitUntil(
-    call(env, calendar, '/confirm', claim).then(() => db.batch([db.prepare('DELETE FROM outbox WHERE id = ?1').bind(outbox)])),
-  );
+  // An order that was given up meanwhile keeps no time: a look whether it stands, and the row's end.
+  const follow = () => db.batch([
+    db.prepare(
+      `INSERT INTO outbox (id, topic, payload, due_at, created_at) SELECT ?1, 'release', ?2, ?3, ?3
+       WHERE NOT EXISTS (SELECT 1 FROM order_line WHERE claim_id = ?4 AND status = 'live')`,
+    ).bind(newId(), JSON.stringify({ topic: 'release', calendar, claim_id: claim.id }), now, claim.id),
+    db.prepare('DELETE FROM outbox WHERE id = ?1').bind(outbox),
+  ]);
+  ctx.waitUntil(call(env, calendar, '/confirm', claim).then(follow));
   return json(201, answer);
 }
 
