@@ -255,6 +255,8 @@ impl Scene {
         let fields = short.as_object_mut().expect("an object");
         fields.retain(|field, _| !["id", "version", "status", "add_ons"].contains(&field.as_str()));
         (short["name"], short["duration_minutes"]) = ("修剪".into(), 5.into());
+        let field = json!({"key": "since", "label": "从何时起", "kind": {"type": "date"}});
+        short["intake"] = json!({"fields": [field]});
         let service = owner.post("/api/v1/admin/services", short).await.expect(201);
         let short = Shop { service: service.text("/id").to_owned(), ..a.clone() };
         // From an hour on, within the half day before the start in which a customer may check in.
@@ -600,9 +602,8 @@ impl Scene {
             }
             "orders" => ask(Mine, "/api/v1/orders"),
             "order" => ask(Member, format!("/api/v1/orders/{}", self.order().await.0)),
-            // Nothing is asked: whoever may answer learns that.
             "put_intake" | "staff_put_intake" => {
-                let (order, _) = self.order().await;
+                let (order, _) = self.soon().await;
                 let body = json!({"form_version": 1});
                 if operation == "put_intake" {
                     ask(Member, format!("/api/v1/orders/{order}/intake")).with(body)
