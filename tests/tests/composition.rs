@@ -37,7 +37,9 @@ async fn add_ons(shop: &Shop, api: &Api) -> Vec<String> {
 }
 
 fn visit(shop: &Shop, start: &str, lines: Value) -> Value {
-    json!({"store_id": shop.store, "start_at": start, "payment": "at_store", "lines": lines})
+    let mut body = json!({"store_id": shop.store, "start_at": start, "payment": "at_store"});
+    body["lines"] = lines;
+    body
 }
 
 async fn book(member: &Api, body: Value) -> Reply {
@@ -264,7 +266,7 @@ async fn whatever_dies_on_the_way_a_visit_is_whole_or_not_there() {
         call.await.check(201);
     }
     assert_eq!(stack.it("SELECT count(*) AS it FROM order_line"), 6);
-    eventually("nothing held", Duration::from_secs(60), async || {
+    eventually("nothing held", Duration::from_mins(1), async || {
         cron(&stack).await;
         (held() == 0).then_some(())
     })
