@@ -1048,6 +1048,7 @@ impl Scene {
     async fn service_body(&self) -> Value {
         let mut body = self.as_change(&format!("/api/v1/admin/services/{}", self.a.service)).await;
         body.as_object_mut().expect("an object").remove("version");
+        body["add_ons"] = json!([]);
         body
     }
 
