@@ -150,7 +150,7 @@ impl PartialSchema for Answers {
 
 impl ToSchema for Answers {
     fn name() -> Cow<'static, str> {
-        "Answers".into()
+        "IntakeAnswers".into()
     }
 }
 

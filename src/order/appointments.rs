@@ -61,6 +61,7 @@ pub struct Wanted {
 
 /// Something in a store's day.
 #[derive(Serialize, ToSchema)]
+#[schema(as = AppointmentOrBlock)]
 pub struct Item {
     /// `appointment`, `block` or `session`.
     kind: String,

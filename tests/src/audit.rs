@@ -1,4 +1,4 @@
-//! Reads every calendar and every order and says what is off (invariants I1 to I6); [`ways`] has what the
+//! Reads every calendar and every order and says what is off (invariants I1 to I6); `ways` has what the
 //! ways of booking must be beyond that.
 //!
 //! It shares nothing with the Worker: it reads the databases' files while the Worker is stopped, and
