@@ -700,8 +700,8 @@ mod tests {
                 world.lines[0]["status"] = "cancelled".into();
                 world.events[1]["kind"] = "cancelled".into();
             }),
-            ("not one line", |world| drop(world.lines.pop())),
-            ("(\"confirmed\", \"cancelled\")", |world| {
+            ("no line", |world| drop(world.lines.pop())),
+            ("confirmed, \"cancelled\"", |world| {
                 world.lines[0]["status"] = "cancelled".into();
             }),
             ("start_at", |world| world.orders[0]["start_at"] = (START + TICK).into()),
