@@ -223,14 +223,17 @@ impl Client {
             // It has gone to somebody else.
             (403, "foreign_store"),
         ];
-        let reply = if matches!(what, "assign" | "grab") {
-            self.operation(call).await
+        let (reply, again) = if matches!(what, "assign" | "grab") {
+            (self.operation(call).await, false)
         } else {
-            self.definite(call).await.0
+            self.definite(call).await
         };
         self.note(what, &reply, &fine);
         if reply.status == 200 {
             self.told(&reply.body["order"], told.member);
+        } else if again {
+            // The try that had no answer may have done it, and then it is not theirs to say again.
+            self.look(told.id()).await;
         }
     }
 

@@ -48,12 +48,15 @@ impl Client {
         if what == "settle" && !told.is_of_today() {
             return self.weather.count("visit early");
         }
-        let reply =
-            if what == "settle" { self.operation(call).await } else { self.definite(call).await.0 };
+        let (reply, again) = if what == "settle" {
+            (self.operation(call).await, false)
+        } else {
+            self.definite(call).await
+        };
         let refusals = [(409, "too_early"), (409, "already_checked_in"), (409, "too_late")];
         let fine = [&MEANWHILE[..], &refusals].concat();
         self.note(what, &reply, &fine);
-        if reply.status == 200 {
+        if reply.status == 200 || again {
             self.look(&id).await;
         }
     }
