@@ -11,7 +11,7 @@ export async function tellVisit(told, scene) {
   const { call, title, note, check, named, when, clock, yuan } = told;
   const { store, services, lin, manager, date } = scene;
 
-  title('22 林女士带妈妈来:两位一起做,妈妈再做足底,还要热敷');
+  title('23 林女士带妈妈来:两位一起做,妈妈再做足底,还要热敷');
   const [shoulders, feet] = [named(services, '肩颈舒缓'), named(services, '足底按摩')];
   const [warmth, more] = [named(shoulders.add_ons, '热敷'), named(shoulders.add_ons, '加钟')];
   const lines = [
