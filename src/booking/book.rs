@@ -36,7 +36,7 @@ use crate::calendars;
 use crate::catalog::fields::Set;
 use crate::catalog::ways::AssignBy;
 use crate::catalog::{Mode, Place};
-use crate::d1::Rows;
+use crate::d1::{Rows, Statement};
 use crate::error::{Answer, Code, Problem};
 use crate::extras::answers::Intake;
 use crate::extras::order::Ordered;
@@ -59,6 +59,16 @@ pub enum Payment {
     Online,
     /// At the store.
     AtStore,
+}
+
+impl Payment {
+    /// How long a time is held until it is paid for or committed, in milliseconds.
+    pub(crate) fn hold_ms(self, ctx: &Ctx) -> i64 {
+        match self {
+            Self::Online => ctx.config().hold_minutes * 60_000,
+            Self::AtStore => claim::HOLD_MS,
+        }
+    }
 }
 
 /// Add-ons that are taken with a service at once, at most.
@@ -232,6 +242,31 @@ pub(crate) enum Booker {
     Staff(Staff),
 }
 
+impl Booker {
+    pub(crate) const fn is_staff(&self) -> bool {
+        matches!(self, Self::Staff(_))
+    }
+
+    /// What is to be read of a member; staff have been read with their session.
+    pub(crate) fn check(&self) -> Option<Statement> {
+        match self {
+            Self::Member(member) => Some(member.check()),
+            Self::Staff(_) => None,
+        }
+    }
+
+    /// Who books; `index` is the statement of [`Booker::check`].
+    ///
+    /// # Errors
+    /// 401 for a member who is none any more.
+    pub(crate) fn actor(self, rows: &Rows, index: usize) -> Answer<order::Actor> {
+        match self {
+            Self::Member(member) => Ok(order::Actor::Member(member.checked(rows, index)?.id)),
+            Self::Staff(staff) => Ok(order::Actor::Staff(staff.id)),
+        }
+    }
+}
+
 /// What is wished for.
 pub(crate) struct Wish {
     pub store_id: Id,
@@ -351,10 +386,9 @@ pub(crate) async fn book(
     let mut reads =
         vec![operator.stored(), queries::offer(&asked, from, until, Detail::NamesAndLoads)];
     reads.extend(customer.member_id.as_ref().map(queries::contact_of_member));
-    let by_staff = matches!(booker, Booker::Staff(_));
-    if let Booker::Member(member) = &booker {
-        reads.push(member.check());
-    }
+    let by_staff = booker.is_staff();
+    let member_at = reads.len();
+    reads.extend(booker.check());
     let address_at = reads.len();
     if let Where::Known(id) = &wish.place {
         reads.push(queries::address(id, customer.member_id.as_ref()));
@@ -362,10 +396,7 @@ pub(crate) async fn book(
     let extras_at = reads.len();
     reads.extend(wish.extras.read(&wish.store_id));
     let rows = db.read(reads).await?;
-    let actor = match booker {
-        Booker::Member(member) => order::Actor::Member(member.checked(&rows, 3)?.id),
-        Booker::Staff(staff) => order::Actor::Staff(staff.id),
-    };
+    let actor = booker.actor(&rows, member_at)?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
@@ -394,10 +425,7 @@ pub(crate) async fn book(
     if let Some(offered) = &wish.offered {
         offered.replace(&mut needs);
     }
-    let hold_ms = match wish.payment {
-        Payment::Online => ctx.config().hold_minutes * 60_000,
-        Payment::AtStore => claim::HOLD_MS,
-    };
+    let hold_ms = wish.payment.hold_ms(ctx);
     let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms };
     let taken = match claim::hold_all(ctx, terms, &needs).await? {
         Ok(taken) => taken,

@@ -30,7 +30,6 @@ use crate::http::extract::{Body, Operation};
 use crate::http::fields::{At, Date, Id, Instant, Int, List, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
 use crate::http::{Ctx, Json};
-use crate::order;
 
 /// How often others are asked when somebody was quicker.
 const MAX_ROUNDS: usize = 3;
@@ -326,17 +325,12 @@ async fn book(
     let contact_at = reads.len();
     reads.extend(customer.member_id.as_ref().map(queries::contact_of_member));
     let member_at = reads.len();
-    let by_staff = matches!(booker, Booker::Staff(_));
-    if let Booker::Member(member) = &booker {
-        reads.push(member.check());
-    }
+    let by_staff = booker.is_staff();
+    reads.extend(booker.check());
     let extras_at = reads.len();
     reads.extend(wish.extras.read(&wish.store_id));
     let rows = ctx.db()?.read(reads).await?;
-    let actor = match booker {
-        Booker::Member(member) => order::Actor::Member(member.checked(&rows, member_at)?.id),
-        Booker::Staff(staff) => order::Actor::Staff(staff.id),
-    };
+    let actor = booker.actor(&rows, member_at)?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
@@ -351,10 +345,7 @@ async fn book(
 
     // 2. Hold.
     let op = operator.op();
-    let hold_ms = match wish.payment {
-        Payment::Online => ctx.config().hold_minutes * 60_000,
-        Payment::AtStore => claim::HOLD_MS,
-    };
+    let hold_ms = wish.payment.hold_ms(ctx);
     let terms = Terms { op: &op, store_id: &offer.store.id, hold_ms };
     let seekers = found.seekers(&wish.lines);
     let taken = hold(ctx, terms, (&found, &seekers), &starts, by_staff).await?;

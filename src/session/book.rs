@@ -24,7 +24,6 @@ use crate::http::Ctx;
 use crate::http::extract::{Operation, PathId};
 use crate::http::fields::{Id, Name, Note, Phone};
 use crate::http::limits::{self, Limiter};
-use crate::order;
 use crate::session::{self, Row, SeatCount, queries};
 
 /// A member's booking of seats.
@@ -150,21 +149,15 @@ pub(crate) async fn book(
         booking::offer(&asked, today, today, Detail::Names),
     ];
     reads.extend(customer.member_id.as_ref().map(booking::contact_of_member));
-    let by_staff = matches!(booker, Booker::Staff(_));
-    if let Booker::Member(member) = &booker {
-        reads.push(member.check());
-    }
+    let by_staff = booker.is_staff();
+    reads.extend(booker.check());
     let rows = ctx.db()?.read(reads).await?;
     let session: Option<Row> = rows.first(1)?;
-    let found = || session.ok_or_else(|| Problem::from(Code::NotFound));
-    let (actor, session) = match booker {
-        Booker::Member(member) => (order::Actor::Member(member.checked(&rows, 4)?.id), found()?),
-        Booker::Staff(staff) => {
-            let session = found()?;
-            staff.require(Permission::BookingWrite, &session.store_id)?;
-            (order::Actor::Staff(staff.id), session)
-        }
-    };
+    if let (Booker::Staff(staff), Some(session)) = (&booker, &session) {
+        staff.require(Permission::BookingWrite, &session.store_id)?;
+    }
+    let actor = booker.actor(&rows, 4)?;
+    let session = session.ok_or_else(|| Problem::from(Code::NotFound))?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
@@ -195,10 +188,7 @@ pub(crate) async fn book(
         let claims = offered.held.iter().map(|(claim, _)| claim.clone()).collect();
         need.replaces = Some((calendars::session(&session.id), claims));
     }
-    let hold_ms = match wish.payment {
-        Payment::Online => ctx.config().hold_minutes * 60_000,
-        Payment::AtStore => claim::HOLD_MS,
-    };
+    let hold_ms = wish.payment.hold_ms(ctx);
     let terms = Terms { op: &op, store_id: &session.store_id, hold_ms };
     let taken = session::hold_seats(ctx, terms, need).await?;
 
