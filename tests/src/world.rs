@@ -192,6 +192,23 @@ impl Stack {
         self.sign_in_staff(&phone).await
     }
 
+    /// How a shop's store takes its bookings from now on.
+    pub async fn set_ways(&self, shop: &Shop, ways: Value) {
+        let owner = self.owner().await;
+        let path = format!("/api/v1/admin/stores/{}", shop.store);
+        let mut store = owner.get(&path).await.expect(200).body;
+        store["ways"] = ways;
+        store.as_object_mut().expect("a store").remove("id");
+        owner.put(&path, store).await.check(200);
+    }
+
+    /// Whether no calendar holds anything for an operation, and nothing is left to deliver.
+    pub fn is_settled(&self) -> bool {
+        let held = self.calendars("SELECT id FROM claim WHERE state = 'held'");
+        let held: usize = held.iter().map(|(_, rows)| rows.len()).sum();
+        held == 0 && self.it("SELECT count(*) AS it FROM outbox") == 0
+    }
+
     /// A new technician of a store, who works these hours from today on: the id.
     pub async fn technician(&self, name: &str, store: &str, hours: Hours) -> String {
         let owner = self.owner().await;

@@ -65,10 +65,7 @@ async fn cron(stack: &Stack) {
 async fn settled(stack: &Stack) {
     eventually("an empty outbox and no holds", Duration::from_secs(30), async || {
         cron(stack).await;
-        let held = stack.calendars("SELECT id FROM claim WHERE state = 'held'");
-        let held: usize = held.iter().map(|(_, rows)| rows.len()).sum();
-        let waiting = stack.it("SELECT count(*) AS it FROM outbox");
-        (held == 0 && waiting == 0).then_some(())
+        stack.is_settled().then_some(())
     })
     .await;
 }

@@ -23,17 +23,8 @@ async fn shop_of(stack: &Stack, technicians: usize, ways: Value, more: Value) ->
         service[field] = value.clone();
     }
     let shop = stack.shop_with(technicians, Hours::Day, service).await;
-    set_ways(stack, &shop, ways).await;
+    stack.set_ways(&shop, ways).await;
     shop
-}
-
-async fn set_ways(stack: &Stack, shop: &Shop, ways: Value) {
-    let owner = stack.owner().await;
-    let path = format!("/api/v1/admin/stores/{}", shop.store);
-    let mut store = owner.get(&path).await.expect(200).body;
-    store["ways"] = ways;
-    store.as_object_mut().expect("a store").remove("id");
-    owner.put(&path, store).await.check(200);
 }
 
 /// A technician of the shop, signed in.
@@ -163,7 +154,7 @@ async fn a_provisional_order_moves_to_whoever_is_free_and_the_rule_may_settle_it
         json!({"line_id": line(&booked), "start_at": at(1, "17:00"), "technician_id": held});
     member.post(&path, named).idempotent().await.refused(422, "technician_by_store");
 
-    set_ways(&stack, &shop, json!({"assign_at_once": true, "assign_by": "fair_turn"})).await;
+    stack.set_ways(&shop, json!({"assign_at_once": true, "assign_by": "fair_turn"})).await;
     let mut who = Vec::new();
     for clock in ["18:00", "19:00", "20:00", "21:00"] {
         let booked = assigned(&shop, &member, &at(1, clock)).await.expect(201);
@@ -172,7 +163,7 @@ async fn a_provisional_order_moves_to_whoever_is_free_and_the_rule_may_settle_it
     }
     assert_ne!(who[0], who[1]);
     assert_eq!((&who[0], &who[1]), (&who[2], &who[3]));
-    set_ways(&stack, &shop, json!({"modes": ["direct"]})).await;
+    stack.set_ways(&shop, json!({"modes": ["direct"]})).await;
     let refused = assigned(&shop, &member, &at(2, "11:00")).await;
     refused.refused(422, "mode_not_offered");
 }
@@ -380,10 +371,7 @@ async fn of_two_who_grab_at_once_one_has_it() {
 async fn settled(stack: &Stack) {
     eventually("an empty outbox and no holds", Duration::from_secs(30), async || {
         let _ = stack.run_cron(MINUTELY).await;
-        let held = stack.calendars("SELECT id FROM claim WHERE state = 'held'");
-        let held: usize = held.iter().map(|(_, rows)| rows.len()).sum();
-        let waiting = stack.it("SELECT count(*) AS it FROM outbox");
-        (held == 0 && waiting == 0).then_some(())
+        stack.is_settled().then_some(())
     })
     .await;
 }

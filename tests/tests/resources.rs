@@ -109,10 +109,7 @@ async fn of_many_who_want_technician_and_room_nobody_gets_half() {
 /// Waits until no hold of a loser is left and the outbox is empty.
 async fn settled(stack: &Stack) {
     eventually("an empty outbox and no holds", Duration::from_secs(30), async || {
-        let held = stack.calendars("SELECT id FROM claim WHERE state = 'held'");
-        let held: usize = held.iter().map(|(_, rows)| rows.len()).sum();
-        let waiting = stack.it("SELECT count(*) AS it FROM outbox");
-        (held == 0 && waiting == 0).then_some(())
+        stack.is_settled().then_some(())
     })
     .await;
 }

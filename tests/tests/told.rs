@@ -19,15 +19,6 @@ async fn id_of(customer: &Customer) -> String {
     customer.api.get("/api/v1/me").await.expect(200).text("/id").to_owned()
 }
 
-async fn set_ways(stack: &Stack, shop: &Shop, ways: Value) {
-    let owner = stack.owner().await;
-    let path = format!("/api/v1/admin/stores/{}", shop.store);
-    let mut store = owner.get(&path).await.expect(200).body;
-    store["ways"] = ways;
-    store.as_object_mut().expect("a store").remove("id");
-    owner.put(&path, store).await.check(200);
-}
-
 /// The last SMS of somebody: its template's variables in order.
 async fn last_says(stack: &Stack, phone: &str) -> Vec<String> {
     let all = messages(stack, phone).await;
@@ -295,7 +286,8 @@ async fn say(api: &Api, what: &str, (order, line): (&str, &str)) -> Reply {
 async fn technicians_hear_what_they_are_asked_and_what_they_may_have() {
     let stack = stack_with("none").await;
     let shop = stack.shop(3, Hours::Always).await;
-    set_ways(&stack, &shop, json!({"accept_within_minutes": 20, "when_declined": "offer_to_all"}))
+    stack
+        .set_ways(&shop, json!({"accept_within_minutes": 20, "when_declined": "offer_to_all"}))
         .await;
     let mut team = Vec::new();
     for index in 0..3 {
@@ -355,7 +347,7 @@ async fn the_customer_hears_of_a_proposal_while_it_may_be_accepted() {
     let shop = stack.shop_with(1, Hours::Always, json!({"modes": ["direct", "express"]})).await;
     let express = json!({"deposit_fen": 0, "propose_within_minutes": 30,
         "answer_within_minutes": 30});
-    set_ways(&stack, &shop, json!({"express": express})).await;
+    stack.set_ways(&shop, json!({"express": express})).await;
     let (_, phone) = technician(&stack, &shop, 0).await;
     let owner = stack.owner().await;
     let mut made = Vec::new();
