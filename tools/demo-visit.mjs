@@ -5,17 +5,18 @@ import { newKey } from './client.mjs';
 
 /**
  * @param told what demo.mjs tells with: call, title, note, check, named, when, clock, yuan
- * @param scene {store, services, lin, manager, date}
+ * @param scene {store, services, technicians, lin, manager, date}
  */
 export async function tellVisit(told, scene) {
   const { call, title, note, check, named, when, clock, yuan } = told;
-  const { store, services, lin, manager, date } = scene;
+  const { store, services, technicians, lin, manager, date } = scene;
 
   title('23 林女士带妈妈来:两位一起做,妈妈再做足底,还要热敷');
   const [shoulders, feet] = [named(services, '肩颈舒缓'), named(services, '足底按摩')];
   const [warmth, more] = [named(shoulders.add_ons, '热敷'), named(shoulders.add_ons, '加钟')];
   const lines = [
-    { service_id: shoulders.id, guest: '林女士', add_ons: [warmth.id] },
+    // Who does no feet has time for more afterwards.
+    { service_id: shoulders.id, technician_id: named(technicians, '李明').id, guest: '林女士', add_ons: [warmth.id] },
     { service_id: shoulders.id, starts: 'with_previous', guest: '林妈妈' },
     { service_id: feet.id, starts: 'after_previous', guest: '林妈妈' },
   ];

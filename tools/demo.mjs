@@ -184,7 +184,7 @@ async function tell() {
   await tellTravel(told, { store, service, technician, lin, xu, date: businessDate });
   await tellReminders(told, { where, nobody, manager, everyMinute, booking: booking(slots.at(-1).start_at) });
   await tellTable(told, { store, technician, lin, manager, date: businessDate });
-  await tellVisit(told, { store, services: services.items, lin, manager, date: businessDate });
+  await tellVisit(told, { store, services: services.items, technicians: technicians.items, lin, manager, date: businessDate });
   console.log(`\n${green('完成:每一步都如所说。')}`);
 }
 
