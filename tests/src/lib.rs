@@ -35,6 +35,7 @@ pub mod messages;
 pub mod money;
 pub mod money_audit;
 pub mod notices;
+mod port;
 mod process;
 pub mod stack;
 mod state;

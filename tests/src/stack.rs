@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::net::TcpListener;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::api::{Api, Reply};
+use crate::port::Port;
 use crate::process::Group;
 use crate::random;
 
@@ -48,7 +48,8 @@ static STARTED: AtomicU32 = AtomicU32::new(0);
 /// printed and the folder stays.
 pub struct Stack {
     state: PathBuf,
-    port: u16,
+    port: Port,
+    _sandbox_port: Port,
     vars: Vec<(String, String)>,
     api: Api,
     sandbox: Api,
@@ -87,8 +88,8 @@ impl Stack {
         let _ = fs::remove_dir_all(&state);
         copy_folder(&migrated_template(), &state.join("worker"));
 
-        let (port, sandbox_port) = (free_port(), free_port());
-        let vars = variables(port, sandbox_port, vars);
+        let (port, sandbox_port) = (Port::reserve(), Port::reserve());
+        let vars = variables(port.number(), sandbox_port.number(), vars);
         let lines: Vec<_> = vars.iter().map(|(name, value)| format!("{name}={value}")).collect();
         fs::write(state.join("vars.env"), lines.join("\n")).expect("the variables are written");
 
@@ -99,14 +100,15 @@ impl Stack {
                 command.env(name, number);
             }
         }
-        command.env("SANDBOX_PORT", sandbox_port.to_string());
+        command.env("SANDBOX_PORT", sandbox_port.number().to_string());
         let sandbox = Group::start(command, &state.join("sandbox.log"));
         let secret = &vars.iter().find(|(name, _)| name == "PROXY_SECRET").expect("it is there").1;
         Self {
-            api: Api::new(format!("http://127.0.0.1:{port}")).with_header("x-proxy-secret", secret),
-            sandbox: Api::new(format!("http://127.0.0.1:{sandbox_port}/sandbox")),
+            api: Api::new(format!("http://127.0.0.1:{}", port.number())).with_header("x-proxy-secret", secret),
+            sandbox: Api::new(format!("http://127.0.0.1:{}/sandbox", sandbox_port.number())),
             state,
             port,
+            _sandbox_port: sandbox_port,
             vars,
             worker: Mutex::new(None),
             _sandbox: sandbox,
@@ -130,7 +132,7 @@ impl Stack {
 
     /// Where the Worker listens, on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// A variable of the Worker's.
@@ -160,7 +162,7 @@ impl Stack {
     /// As [`Stack::restart_worker`], when something is broken so that `/healthz` answers this status.
     pub async fn restart_worker_until(&self, status: u16) {
         self.kill_worker();
-        let port = self.port.to_string();
+        let port = self.port().to_string();
         let mut command = leashed("wrangler");
         command.args(["dev", "--local", "--ip", "127.0.0.1", "--port", port.as_str()]);
         command.args(["--inspector-port", "0", "--show-interactive-dev-session=false"]);
@@ -340,11 +342,6 @@ fn with_tools(command: &mut Command) {
     command.current_dir(root());
     command.env("PATH", format!("{}:{path}", bin.display()));
     command.env("WRANGLER_SEND_METRICS", "false").env("CLOUDFLARE_CF_FETCH_ENABLED", "false");
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its number").port()
 }
 
 fn variables(port: u16, sandbox_port: u16, others: &[(&str, &str)]) -> Vec<(String, String)> {
