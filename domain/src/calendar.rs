@@ -27,10 +27,16 @@
 //! | confirm | released | stays released |
 //! | release | any, or none | released: a tombstone that a late confirm meets |
 //!
-//! **Moving** an appointment is a hold that names the claim it replaces. Until it is confirmed both
-//! blocks are taken, the shared part once; the confirmation releases the old claim in the same step.
-//! A move that is given up costs nothing: its hold expires and the old claim stands. A confirm says that
-//! the move is committed, so the old claim goes also when the new time is lost.
+//! **Moving** an appointment is a hold that names the claims it replaces: those that the appointment has in
+//! the calendar, all of them, because one part may go where another was. Until it is confirmed both
+//! are taken, the shared part once; the confirmation releases the old claims in the same step.
+//! A move that is given up costs nothing: its hold expires and the old claims stand. A confirm says that
+//! the move is committed, so the old claims go also when the new time is lost.
+//!
+//! Two moves may be after the same claim at once, of which one will be committed. What they share with it
+//! is counted for one of them, or what both hold would be counted as less than either may keep.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,12 +93,39 @@ pub struct ClaimSpec {
     /// Units of capacity that an appointment takes, at least 1. A block takes all there are, whatever
     /// is said here.
     pub quantity: u16,
-    /// The claim that this one takes the place of, when it moves an appointment.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replaces: Option<String>,
+    /// The claims that this one takes the place of, when it moves an appointment; written as one text,
+    /// with spaces between the ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "ids")]
+    pub replaces: Vec<String>,
     /// Where an appointment takes place, when not in the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub home: Option<Box<Home>>,
+}
+
+/// Ids as one text, with spaces between them.
+pub mod ids {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// The text.
+    #[must_use]
+    pub fn joined(ids: &[String]) -> String {
+        ids.join(" ")
+    }
+
+    /// The ids of a text.
+    #[must_use]
+    pub fn split(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    pub(super) fn serialize<S: Serializer>(ids: &[String], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&joined(ids))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        Ok(text.map(|text| split(&text)).unwrap_or_default())
+    }
 }
 
 /// A claim as the calendar keeps it.
@@ -182,7 +215,7 @@ pub enum Refusal {
     /// The block is longer than a day, or does not enclose the service, or the quantity is 0 or an
     /// appointment's above the capacity, or staff block time at a customer's home.
     Malformed,
-    /// The claim was given back, or the one it should replace was.
+    /// The claim was given back, or one that it should replace was.
     Released,
 }
 
@@ -264,30 +297,62 @@ impl Calendar {
     /// Units that the claims which are `counted` take at each tick of `range`.
     fn load_of(&self, now: i64, range: Interval, counted: impl Fn(&Claim) -> bool) -> Vec<u32> {
         let mut load = vec![0; usize::try_from(range.ticks()).unwrap_or(0)];
-        let counted = |claim: &&Claim| counted(claim);
-        for claim in self.live(now).filter(counted) {
-            let replaced = claim.spec.replaces.as_deref().and_then(|id| {
-                self.live(now).filter(counted).find(|old| old.spec.id == id).map(|old| &old.spec)
-            });
-            let within =
-                |at: Tick| usize::try_from(at.since(range.start)).unwrap_or(0).min(load.len());
-            let (from, until) = (within(claim.spec.block.start), within(claim.spec.block.end));
-            let taken = claim.spec.units(self.capacity);
-            for (index, units) in load.iter_mut().enumerate().take(until).skip(from) {
-                let tick = range.start.plus(index as i64);
-                // A move and what it replaces are one appointment: the shared part counts once.
-                let shared = replaced
-                    .filter(|old| old.block.contains(tick))
-                    .map_or(0, |old| old.units(self.capacity).min(taken));
-                *units += u32::from(taken - shared);
+        let within = |at: Tick| usize::try_from(at.since(range.start)).unwrap_or(0).min(load.len());
+        let counted: Vec<(&ClaimSpec, std::ops::Range<usize>)> = self
+            .live(now)
+            .filter(|claim| counted(claim))
+            .map(|claim| {
+                (&claim.spec, within(claim.spec.block.start)..within(claim.spec.block.end))
+            })
+            .collect();
+        for (spec, ticks) in &counted {
+            let taken = u32::from(spec.units(self.capacity));
+            for units in load.iter_mut().take(ticks.end).skip(ticks.start) {
+                *units += taken;
+            }
+        }
+        for (index, shared) in self.shared(&counted) {
+            if let Some(units) = load.get_mut(index) {
+                *units = units.saturating_sub(shared);
             }
         }
         load
     }
 
+    /// The units that moves share with what they replace, by tick: a move and what it replaces are one
+    /// appointment, so the shared part counts once. A unit is shared with one move, the first by id.
+    fn shared(&self, claims: &[(&ClaimSpec, std::ops::Range<usize>)]) -> BTreeMap<usize, u32> {
+        let mut moves: Vec<_> =
+            claims.iter().filter(|(spec, _)| !spec.replaces.is_empty()).collect();
+        moves.sort_by_key(|(spec, _)| &spec.id);
+        let mut all: BTreeMap<usize, u32> = BTreeMap::new();
+        let mut used: BTreeMap<(&str, usize), u32> = BTreeMap::new();
+        for (spec, ticks) in moves {
+            let olds: Vec<_> = claims
+                .iter()
+                .filter(|(old, _)| spec.replaces.contains(&old.id))
+                .map(|(old, its)| (old, its.start.max(ticks.start)..its.end.min(ticks.end)))
+                .collect();
+            let mut left: BTreeMap<usize, u32> = BTreeMap::new();
+            for (old, both) in olds {
+                for index in both {
+                    let left =
+                        left.entry(index).or_insert_with(|| spec.units(self.capacity).into());
+                    let used = used.entry((&old.id, index)).or_default();
+                    let units =
+                        u32::from(old.units(self.capacity)).saturating_sub(*used).min(*left);
+                    *left -= units;
+                    *used += units;
+                    *all.entry(index).or_default() += units;
+                }
+            }
+        }
+        all
+    }
+
     fn fits(&self, now: i64, spec: &ClaimSpec) -> bool {
         let mut but = vec![spec.id.as_str()];
-        but.extend(spec.replaces.as_deref());
+        but.extend(spec.replaces.iter().map(String::as_str));
         let units = spec.units(self.capacity);
         let room = u32::from(self.capacity.saturating_sub(units));
         units <= self.capacity
@@ -317,9 +382,8 @@ impl Calendar {
         if released(&spec.id) {
             return Err(Refusal::Released);
         }
-        if let Some(old) = &spec.replaces
-            && !self.live(now).any(|claim| claim.spec.id == *old)
-        {
+        let is_live = |id: &String| self.live(now).any(|claim| claim.spec.id == *id);
+        if !spec.replaces.iter().all(is_live) {
             return Err(Refusal::Released);
         }
         let encloses = spec.block.start <= spec.service.start && spec.service.end <= spec.block.end;
@@ -396,11 +460,7 @@ impl Calendar {
             changes.push(Change::Put(Claim { spec, state: ClaimState::Released }));
         }
         // The appointment has left its old time either way; one whose new time is lost is cancelled.
-        if let Some(old) = spec.replaces.as_deref().and_then(|id| self.claim(id))
-            && old.state != ClaimState::Released
-        {
-            changes.push(Change::Release(old.spec.id.clone(), old.spec.span()));
-        }
+        changes.extend(spec.replaces.iter().flat_map(|id| self.release(id)));
         (outcome, changes)
     }
 
@@ -521,8 +581,7 @@ impl Calendar {
     pub fn unreachable(&self, now: i64) -> Vec<(&str, &str)> {
         let live: Vec<&ClaimSpec> = self.live(now).map(|claim| &claim.spec).collect();
         let moves = |one: &ClaimSpec, other: &ClaimSpec| {
-            one.replaces.as_deref() == Some(&*other.id)
-                || other.replaces.as_deref() == Some(&*one.id)
+            one.replaces.contains(&other.id) || other.replaces.contains(&one.id)
         };
         live.iter()
             .enumerate()

@@ -71,7 +71,7 @@ proptest! {
             let block = Interval::new(start.plus(*from), start.plus(from + length)).unwrap();
             let spec = ClaimSpec {
                 id: format!("c{number}"), op: format!("o{number}"), store_id: "s".into(), kind: ClaimKind::Block,
-                service: block, block, quantity: 1, replaces: None, home: None,
+                service: block, block, quantity: 1, replaces: Vec::new(), home: None,
             };
             Claim { spec, state: ClaimState::Confirmed }
         }).collect();
@@ -107,7 +107,7 @@ proptest! {
                 let id = format!("new{part}");
                 let spec = ClaimSpec {
                     op: id.clone(), id, store_id: "s".into(), kind: ClaimKind::Appointment,
-                    service: *service, block: *block, quantity: 1, replaces: None, home: None,
+                    service: *service, block: *block, quantity: 1, replaces: Vec::new(), home: None,
                 };
                 calendar.hold(now, &spec, now + 1).map(|(_, changes)| calendar.apply(&changes)).is_ok()
             });

@@ -70,7 +70,7 @@ enum Step {
         after: i64,
         quantity: u16,
         lives: i64,
-        moves: Option<usize>,
+        moves: Vec<usize>,
         block: bool,
         /// In the other store.
         other: bool,
@@ -92,7 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
         0_i64..3,
         1_u16..4,
         1_i64..40,
-        prop::option::weighted(0.3, 0_usize..30),
+        prop_oneof![2 => Just(Vec::new()), 1 => prop::collection::vec(0_usize..12, 1..3)],
         prop::bool::weighted(0.2),
         any::<bool>(),
         prop::option::weighted(0.4, 0_usize..HOMES.len()),
@@ -161,13 +161,21 @@ impl Model {
             .map(|(_, (spec, _))| spec)
             .collect();
         let all: u32 = here.iter().map(|spec| size(spec, capacity)).sum();
-        let shared: u32 = here
-            .iter()
-            .filter_map(|spec| {
-                let old = here.iter().find(|old| spec.replaces.as_ref() == Some(&old.id))?;
-                Some(size(old, capacity).min(size(spec, capacity)))
-            })
-            .sum();
+        // Unit by unit: each that a move takes is one that an old claim has, as long as there are any.
+        let mut olds: Vec<&str> = Vec::new();
+        for spec in &here {
+            olds.extend((0..size(spec, capacity)).map(|_| spec.id.as_str()));
+        }
+        let mut shared = 0;
+        for spec in here.iter().filter(|spec| !spec.replaces.is_empty()) {
+            for _ in 0..size(spec, capacity) {
+                let first =
+                    spec.replaces.iter().find_map(|id| olds.iter().position(|old| old == id));
+                let Some(at) = first else { break };
+                olds.remove(at);
+                shared += 1;
+            }
+        }
         all - shared
     }
 
@@ -188,7 +196,7 @@ impl Model {
 
     fn room(&self, now: i64, spec: &ClaimSpec, capacity: u16) -> bool {
         let mut but = vec![spec.id.as_str()];
-        but.extend(spec.replaces.as_deref());
+        but.extend(spec.replaces.iter().map(String::as_str));
         let mut ticks = (0..spec.block.ticks()).map(|step| spec.block.start.plus(step));
         if spec.kind == ClaimKind::Appointment
             && ticks.any(|tick| self.away(now, tick, place_km(spec), &but))
@@ -202,7 +210,7 @@ impl Model {
     }
 
     fn hold(&self, now: i64, spec: &ClaimSpec, capacity: u16) -> Result<(), Refusal> {
-        if spec.replaces.as_ref().is_some_and(|old| !self.live(old, now)) {
+        if spec.replaces.iter().any(|old| !self.live(old, now)) {
             return Err(Refusal::Released);
         }
         let blocks_a_home = spec.kind == ClaimKind::Block && spec.home.is_some();
@@ -250,7 +258,7 @@ proptest! {
                         service,
                         block: Interval::new(service.start.plus(-before), service.end.plus(after)).unwrap(),
                         quantity,
-                        replaces: moves.and_then(|at| specs.get(at)).map(|(old, _)| old.id.clone()),
+                        replaces: moves.into_iter().filter_map(|at| specs.get(at)).map(|(old, _)| old.id.clone()).collect(),
                         home: at.map(|at| Box::new(home(HOMES[at]))),
                     };
                     let expires_at = now + lives * 60_000;
@@ -293,8 +301,10 @@ proptest! {
                         Confirmation::Lost | Confirmation::Released => ClaimState::Released,
                     };
                     model.claims.insert(spec.id.clone(), (spec.clone(), stands));
-                    if let Some((_, state)) = spec.replaces.as_ref().and_then(|old| model.claims.get_mut(old)) {
-                        *state = ClaimState::Released;
+                    for old in &spec.replaces {
+                        if let Some((_, state)) = model.claims.get_mut(old) {
+                            *state = ClaimState::Released;
+                        }
                     }
                     let (again, changes) = calendar.confirm(now, &spec);
                     // What is lost once is given back for good; everything else is answered again as it was.
@@ -392,7 +402,7 @@ proptest! {
             let interval = Interval::new(start, start.plus(6)).unwrap();
             let spec = ClaimSpec {
                 id: format!("c{hour}"), op: format!("o{hour}"), store_id: STORE.into(), kind: ClaimKind::Appointment,
-                service: interval, block: interval, quantity: 1, replaces: None, home: None,
+                service: interval, block: interval, quantity: 1, replaces: Vec::new(), home: None,
             };
             Claim { spec, state: ClaimState::Confirmed }
         }).collect();
@@ -430,7 +440,7 @@ fn spec(id: &str, start: i64, ticks: i64, replaces: Option<&str>) -> ClaimSpec {
         service: interval,
         block: interval,
         quantity: 1,
-        replaces: replaces.map(Into::into),
+        replaces: replaces.map(Into::into).into_iter().collect(),
         home: None,
     }
 }
@@ -520,6 +530,53 @@ fn a_move_may_overlap_the_time_it_leaves_and_gives_it_back_when_confirmed() {
     assert_eq!(hold(&mut calendar, now, &spec("y", 6, 3, None)), Err(Refusal::Taken));
     assert_eq!(confirm(&mut calendar, now, &new).0, Confirmation::Confirmed);
     assert_eq!(hold(&mut calendar, now, &spec("z", 0, 3, None)), Ok(()));
+}
+
+#[test]
+fn what_is_moved_together_may_go_where_another_part_was() {
+    let mut calendar = Calendar { capacity: 1, rules: rules(), claims: Vec::new() };
+    let now = DAY.start().ms() - 86_400_000;
+    let olds = [spec("a", 0, 6, None), spec("b", 6, 6, None)];
+    for old in &olds {
+        hold(&mut calendar, now, old).unwrap();
+        confirm(&mut calendar, now, old);
+    }
+    let both = || vec!["a".to_owned(), "b".to_owned()];
+    let news = [("c", 3), ("d", 9)]
+        .map(|(id, start)| ClaimSpec { replaces: both(), ..spec(id, start, 6, None) });
+    // Not where a stranger is, and not with one part alone named.
+    assert_eq!(hold(&mut calendar, now, &spec("x", 3, 6, Some("a"))), Err(Refusal::Taken));
+    for new in &news {
+        hold(&mut calendar, now, new).unwrap();
+    }
+    assert_eq!(calendar.load(now, olds[0].block, &[]), [1; 6]);
+    assert_eq!(hold(&mut calendar, now, &spec("y", 14, 3, None)), Err(Refusal::Taken));
+    // The first confirm lets all of the old time go, the second makes the rest of the new one last.
+    assert_eq!(confirm(&mut calendar, now, &news[0]).0, Confirmation::Confirmed);
+    assert_eq!(hold(&mut calendar, now, &spec("z", 0, 3, None)), Ok(()));
+    assert_eq!(confirm(&mut calendar, now, &news[1]).0, Confirmation::Confirmed);
+    assert_eq!(
+        calendar.load(now, Interval::new(DAY.start(), DAY.start().plus(16)).unwrap(), &[]),
+        [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]
+    );
+}
+
+#[test]
+fn two_moves_of_one_appointment_do_not_both_share_its_time() {
+    let mut calendar = Calendar { capacity: 2, rules: rules(), claims: Vec::new() };
+    let now = DAY.start().ms() - 86_400_000;
+    let old = spec("old", 0, 6, None);
+    hold(&mut calendar, now, &old).unwrap();
+    confirm(&mut calendar, now, &old);
+    let moves = ["b", "c"].map(|id| spec(id, 0, 6, Some("old")));
+    for one in &moves {
+        hold(&mut calendar, now, one).unwrap();
+    }
+    // Whichever is committed, both take time until the other one is given back.
+    assert_eq!(hold(&mut calendar, now, &spec("x", 0, 6, None)), Err(Refusal::Taken));
+    confirm(&mut calendar, now, &moves[0]);
+    assert_eq!(calendar.overfull(now), []);
+    assert_eq!(calendar.load(now, old.block, &[]), [2; 6]);
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn spec(
         service,
         block,
         quantity: 1,
-        replaces: None,
+        replaces: Vec::new(),
         home: home.map(Box::new),
     }
 }

@@ -16,11 +16,16 @@ use crate::calls::{
 use crate::store::Rows;
 
 /// The part of the calendar that a decision about `interval` needs.
-fn load(rows: &Rows, interval: Interval, ids: [&str; 2], op: &str) -> Result<Rules> {
+fn load(rows: &Rows, interval: Interval, ids: &[&str], op: &str) -> Result<Rules> {
     let (rules, capacity) = rows.windows()?;
     // Whole days: the reply carries them.
     let whole = interval.days().interval().unwrap_or(interval);
     Ok(Rules { capacity, rules, claims: rows.around(whole, ids, op)? })
+}
+
+/// The claims that a spec names: its own and those it replaces.
+fn named(spec: &ClaimSpec) -> Vec<&str> {
+    std::iter::once(&spec.id).chain(&spec.replaces).map(String::as_str).collect()
 }
 
 fn stores(rules: &WorkingRules) -> Vec<String> {
@@ -42,8 +47,7 @@ fn project(calendar: &Rules, now: i64, days: DayRange, version: i64) -> Vec<Proj
 
 pub fn hold(rows: &Rows, now: i64, call: Hold) -> Result<HoldReply> {
     let spec = &call.spec;
-    let replaces = spec.replaces.as_deref().unwrap_or_default();
-    let mut calendar = load(rows, spec.neighbourhood(), [&spec.id, replaces], &spec.op)?;
+    let mut calendar = load(rows, spec.neighbourhood(), &named(spec), &spec.op)?;
     let days = spec.span().days();
     match calendar.hold(now, spec, call.expires_at) {
         Ok((claim, changes)) => {
@@ -65,15 +69,14 @@ pub fn hold(rows: &Rows, now: i64, call: Hold) -> Result<HoldReply> {
 
 pub fn confirm(rows: &Rows, now: i64, call: Confirm) -> Result<ConfirmReply> {
     let spec = &call.spec;
-    let replaces = spec.replaces.as_deref().unwrap_or_default();
     rows.forget_days(&call.written)?;
-    let mut calendar = load(rows, spec.neighbourhood(), [&spec.id, replaces], &spec.op)?;
+    let mut calendar = load(rows, spec.neighbourhood(), &named(spec), &spec.op)?;
     let (outcome, changes) = calendar.confirm(now, spec);
     if changes.is_empty() {
         return Ok(ConfirmReply { outcome, days: Vec::new() });
     }
     // Making a live hold last changes nobody's free time: nothing to project.
-    let free_changes = spec.replaces.is_some()
+    let free_changes = !spec.replaces.is_empty()
         || !calendar.claim(&spec.id).is_some_and(|claim| claim.is_live(now));
     if !free_changes {
         rows.apply(now, &changes, &[])?;
@@ -88,7 +91,7 @@ pub fn confirm(rows: &Rows, now: i64, call: Confirm) -> Result<ConfirmReply> {
 pub fn release(rows: &Rows, now: i64, call: Release) -> Result<ReleaseReply> {
     let nothing = ReleaseReply { released: false, days: Vec::new() };
     let Some(claim) = rows.claim(&call.claim_id)? else { return Ok(nothing) };
-    let mut calendar = load(rows, claim.spec.neighbourhood(), [&call.claim_id, ""], "")?;
+    let mut calendar = load(rows, claim.spec.neighbourhood(), &[&call.claim_id], "")?;
     let changes = calendar.release(&call.claim_id);
     if changes.is_empty() {
         return Ok(nothing);
@@ -121,11 +124,7 @@ fn load_many(rows: &Rows, specs: &[ClaimSpec]) -> Result<Rules> {
     bounded(specs.len())?;
     let (rules, capacity) = rows.windows()?;
     let blocks: Vec<Interval> = specs.iter().map(|spec| spec.block).collect();
-    let ids: Vec<&str> = specs
-        .iter()
-        .flat_map(|spec| [Some(spec.id.as_str()), spec.replaces.as_deref()])
-        .flatten()
-        .collect();
+    let ids: Vec<&str> = specs.iter().flat_map(named).collect();
     let ops: Vec<&str> = specs.iter().map(|spec| spec.op.as_str()).collect();
     Ok(Rules { capacity, rules, claims: rows.around_many(&blocks, &ids, &ops)? })
 }
@@ -192,7 +191,7 @@ pub fn confirm_many(rows: &Rows, now: i64, call: ConfirmMany) -> Result<ConfirmM
     for spec in &call.specs {
         let (outcome, changes) = calendar.confirm(now, spec);
         let live = calendar.claim(&spec.id).is_some_and(|claim| claim.is_live(now));
-        free_changes |= !changes.is_empty() && (spec.replaces.is_some() || !live);
+        free_changes |= !changes.is_empty() && (!spec.replaces.is_empty() || !live);
         calendar.apply(&changes);
         outcomes.push(outcome);
         all.extend(changes);
@@ -250,7 +249,7 @@ fn touched(
         let part = Rules {
             capacity: calendar.capacity,
             rules: calendar.rules.clone(),
-            claims: rows.around(whole, ["", ""], "")?,
+            claims: rows.around(whole, &[], "")?,
         };
         for day in project(&part, now, range, version) {
             if !days.iter().any(|known| known.day == day.day && known.store_id == day.store_id) {
@@ -363,7 +362,7 @@ pub fn free(rows: &Rows, now: i64, call: Free) -> Result<FreeReply> {
     // own.
     rows.sweep(now, &stores(&rows.windows()?.0))?;
     let version = rows.meta()?.version;
-    let calendar = load(rows, interval, ["", ""], "")?;
+    let calendar = load(rows, interval, &[], "")?;
     let pending = rows.pending_days()?;
     Ok(FreeReply { days: project(&calendar, now, days, version), pending, version })
 }
@@ -384,7 +383,7 @@ pub fn due_days(rows: &Rows, now: i64) -> Result<Vec<ProjectedDay>> {
             let calendar = Rules {
                 capacity,
                 rules: rules.clone(),
-                claims: rows.around(day.interval(), ["", ""], "")?,
+                claims: rows.around(day.interval(), &[], "")?,
             };
             Ok(ProjectedDay::of(&store_id, day, calendar.day(now, &store_id, day), version))
         })

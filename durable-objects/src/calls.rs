@@ -90,7 +90,7 @@ impl ProjectedDay {
     }
 }
 
-/// Takes an interval for a while. A move names the claim it replaces in `spec`.
+/// Takes an interval for a while. A move names the claims it replaces in `spec`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Hold {
     /// What to take.

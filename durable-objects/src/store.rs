@@ -3,7 +3,9 @@
 
 use serde::Deserialize;
 use worker::{Error, Result, SqlStorage, SqlStorageValue as Value};
-use zhundian_domain::calendar::{Change, Claim, ClaimKind, ClaimSpec, ClaimState, MAX_BLOCK_TICKS};
+use zhundian_domain::calendar::{
+    Change, Claim, ClaimKind, ClaimSpec, ClaimState, MAX_BLOCK_TICKS, ids,
+};
 use zhundian_domain::home::{Home, MAX_WAY_TICKS};
 use zhundian_domain::time::{Interval, TICK_MS, Tick, UtcDay};
 use zhundian_domain::working::WorkingRules;
@@ -154,6 +156,7 @@ impl ClaimRow {
             ("released", None) => ClaimState::Released,
             _ => return Err(Error::RustError(format!("claim {id}: unknown state"))),
         };
+        let replaces = replaces.as_deref().map(ids::split).unwrap_or_default();
         let spec = ClaimSpec { id, op, store_id, kind, service, block, quantity, replaces, home };
         Ok(Claim { spec, state })
     }
@@ -242,19 +245,18 @@ impl Rows {
     ///
     /// # Errors
     /// A fault of the storage.
-    pub fn around(&self, interval: Interval, ids: [&str; 2], op: &str) -> Result<Vec<Claim>> {
-        let [id, other] = ids;
+    pub fn around(&self, interval: Interval, ids: &[&str], op: &str) -> Result<Vec<Claim>> {
         self.claims(
             "FROM claim WHERE (state <> 'released' AND block_start > ?1 AND block_start < ?2
-                AND block_end > ?3) OR id IN (?4, ?5) OR (op = ?6 AND state <> 'released')
-                OR (home IS NOT NULL AND state <> 'released' AND block_start > ?1 - ?7
-                AND block_start < ?2 + ?7 AND block_end > ?3 - ?7)",
+                AND block_end > ?3) OR id IN (SELECT value FROM json_each(?4))
+                OR (op = ?5 AND state <> 'released')
+                OR (home IS NOT NULL AND state <> 'released' AND block_start > ?1 - ?6
+                AND block_start < ?2 + ?6 AND block_end > ?3 - ?6)",
             vec![
                 Value::Integer(interval.start.plus(-MAX_BLOCK_TICKS).ms() - TICK_MS),
                 Value::Integer(interval.end.ms()),
                 Value::Integer(interval.start.ms()),
-                text(id),
-                text(other),
+                Value::String(serde_json::to_string(ids)?),
                 text(op),
                 Value::Integer(MAX_WAY_TICKS * TICK_MS),
             ],
@@ -297,7 +299,7 @@ impl Rows {
         )
     }
 
-    /// The claim with an id, and the one it replaces.
+    /// The claim with an id.
     ///
     /// # Errors
     /// A fault of the storage.
@@ -418,7 +420,11 @@ impl Rows {
                 Value::Integer(spec.block.start.ms()),
                 Value::Integer(spec.block.end.ms()),
                 Value::Integer(spec.quantity.into()),
-                spec.replaces.as_deref().map_or(Value::Null, text),
+                if spec.replaces.is_empty() {
+                    Value::Null
+                } else {
+                    Value::String(ids::joined(&spec.replaces))
+                },
                 text(state),
                 expires_at.map_or(Value::Null, Value::Integer),
                 Value::Integer(version),

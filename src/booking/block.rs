@@ -168,7 +168,7 @@ async fn block(
         block: interval,
         // Not looked at: a block takes all there is.
         quantity: 1,
-        replaces: None,
+        replaces: Vec::new(),
         home: None,
     };
     let calendar = whose.calendar();

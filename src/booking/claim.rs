@@ -170,7 +170,7 @@ pub struct Need {
     pub parts: Vec<(Interval, Interval)>,
     /// Units of capacity.
     pub quantity: u16,
-    /// The calendar and the claims that it takes the place of, when an appointment is moved.
+    /// The calendar and the claims that each of its own takes the place of, when an appointment is moved.
     pub replaces: Option<(String, Vec<String>)>,
     /// Where it takes place, by calendar, when not in the store.
     pub homes: BTreeMap<String, Box<Home>>,
@@ -201,7 +201,7 @@ impl Need {
             service,
             block,
             quantity: self.quantity,
-            replaces: replaced.and_then(|(_, claims)| claims.get(part).cloned()),
+            replaces: replaced.map(|(_, claims)| claims.clone()).unwrap_or_default(),
             home: self.homes.get(calendar).cloned(),
         })
     }
@@ -540,7 +540,7 @@ impl Kept {
             service,
             block,
             quantity: *quantity,
-            replaces: None,
+            replaces: Vec::new(),
             home: home.clone(),
         })
     }

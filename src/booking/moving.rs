@@ -60,7 +60,7 @@ pub struct ToMove {
     pub class: (Option<Id>, u16),
     /// The line itself, among those of its order.
     pub line: OfVisit,
-    /// Its claims, the earlier ones first in each calendar.
+    /// Its claims.
     pub claims: Vec<OwnClaim>,
     /// Where it takes place, when not in the store.
     pub address: Option<VisitAddress>,
@@ -201,7 +201,7 @@ impl Move<'_> {
         let claims = taken.claims();
         // The confirm releases the claims that its own replace. A hold of an earlier run of this
         // operation may replace one that the order has left since.
-        let replaced: Vec<_> = claims.iter().filter_map(|one| one.spec.replaces.clone()).collect();
+        let replaced: Vec<_> = claims.iter().flat_map(|one| &one.spec.replaces).cloned().collect();
         let left = lines.iter().flat_map(|line| named(&line.known.claims));
         let left = left.filter(|(_, id)| !replaced.contains(id)).collect();
         let order = Some(order_id.clone());

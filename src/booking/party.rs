@@ -42,7 +42,7 @@ pub struct Seeker<'a> {
     pub guest: Option<&'a str>,
     /// By whom; any who can when absent.
     pub technician_id: Option<&'a Id>,
-    /// What it has now, when it is moved: of no account where it moves to.
+    /// What the visit has now, when it is moved: of no account where it moves to.
     pub own: &'a [OwnClaim],
 }
 
@@ -232,7 +232,7 @@ impl Seeker<'_> {
         Line { begins: self.begins, shape, allowed, like, technicians, pools }
     }
 
-    /// What is free when the line's own claims are left where they are.
+    /// What is free when the visit's own claims are left where they are.
     fn with_own(&self, mut free: Bits, calendar: &str) -> Bits {
         for (of, _, from, until) in self.own {
             let block = Interval::new(Tick::at_or_before(*from), Tick::at_or_after(*until));

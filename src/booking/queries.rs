@@ -683,7 +683,7 @@ fn to_move(which: &str, params: Vec<Param>) -> Statement {
                 'others', (SELECT json_group_array(json_array(start_at, end_at, guest)) FROM order_line
                     WHERE order_id = o.id AND id <> l.id AND status = 'live')),
             'claims', (SELECT json_group_array(json_array(calendar, claim_id, block_start, block_end)) FROM (
-                SELECT * FROM {claims} WHERE line_id = l.id ORDER BY block_start))) AS json
+                SELECT * FROM {claims} WHERE line_id = l.id))) AS json
          FROM orders o JOIN order_line l ON l.order_id = o.id {which} WHERE o.id = ?1
          ORDER BY l.start_at, l.rowid"
     );

@@ -16,7 +16,7 @@ use crate::auth::caller::{Staff, TokenMember};
 use crate::auth::permission::Permission;
 use crate::booking::book::{self, OrderAnswer, dates_around};
 use crate::booking::claim::{self, Operator};
-use crate::booking::moving::{self, LineMove, Move, ToMove};
+use crate::booking::moving::{self, LineMove, Move, OwnClaim, ToMove};
 use crate::booking::offer::{Offer, Row};
 use crate::booking::party::{self, Plan, Seeker};
 use crate::booking::queries::{self, Asked, Detail};
@@ -263,6 +263,8 @@ async fn whole(
     }
     let crowds: Vec<party::Crowd> = rows.one(ids.len() + 2)?;
     let op = operator.op();
+    // One line may go where another was.
+    let own: Vec<OwnClaim> = lines.iter().flat_map(|line| line.claims.clone()).collect();
     let seekers: Vec<Seeker> = lines
         .iter()
         .zip(&offers)
@@ -271,7 +273,7 @@ async fn whole(
             begins: Begins::AfterPrevious,
             guest: known.line.guest.as_deref(),
             technician_id: Some(&known.technician_id),
-            own: &known.claims,
+            own: &own,
         })
         .collect();
     let mut at = Vec::new();

@@ -212,7 +212,7 @@ impl Line {
             )?,
             block: interval(self.block_start, self.block_end)?,
             quantity: self.quantity,
-            replaces: None,
+            replaces: Vec::new(),
             home: self.home.clone(),
         })
     }

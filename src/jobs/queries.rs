@@ -158,25 +158,31 @@ pub fn lines(calendar: &str, from: i64, until: i64) -> Statement {
     )
 }
 
+/// A JSON list of the claims that a spec names: its own, and those that it replaces
+/// (`zhundian_domain::calendar::ids`).
+fn named(spec: &str) -> String {
+    let words = format!("{spec}.id' || coalesce(' ' || (c.value ->> {spec}.replaces'), '')");
+    format!(
+        "'[' || replace(json_quote(c.value ->> {words}), ' ', char(34) || ',' || char(34)) || ']'"
+    )
+}
+
 /// Claims that the outbox still has something to do with.
 #[must_use]
 pub fn pending_claims(calendar: &str) -> Statement {
-    sql!(
+    let (one, many) = (named("'$.spec"), named("'$[1]"));
+    let sql = format!(
         "SELECT json_group_array(claim) AS json FROM (
-            SELECT one.value AS claim FROM outbox, json_each(payload, '$.claims') c,
-                    json_each(json_array(c.value ->> '$.spec.id', c.value ->> '$.spec.replaces')) one
+            SELECT one.value AS claim FROM outbox, json_each(payload, '$.claims') c, json_each({one}) one
                 WHERE dead = 0 AND topic = 'confirm' AND c.value ->> 'calendar' = ?1
-                AND one.value IS NOT NULL
-            UNION SELECT one.value FROM outbox, json_each(payload, '$.claims') c,
-                    json_each(json_array(c.value ->> '$[1].id', c.value ->> '$[1].replaces')) one
+            UNION SELECT one.value FROM outbox, json_each(payload, '$.claims') c, json_each({many}) one
                 WHERE dead = 0 AND topic = 'confirm_many' AND payload ->> 'calendar' = ?1
-                AND one.value IS NOT NULL
             UNION SELECT c.value FROM outbox, json_each(payload, '$.claim_ids') c
                 WHERE dead = 0 AND topic = 'release_many' AND payload ->> 'calendar' = ?1
             UNION SELECT payload ->> 'claim_id' FROM outbox
-                WHERE dead = 0 AND topic = 'release' AND payload ->> 'calendar' = ?1)",
-        calendar
-    )
+                WHERE dead = 0 AND topic = 'release' AND payload ->> 'calendar' = ?1)"
+    );
+    Statement::new(sql, vec![calendar.into()])
 }
 
 /// The projection of a calendar over days.

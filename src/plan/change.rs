@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use utoipa::ToSchema;
-use zhundian_domain::calendar::ClaimSpec;
+use zhundian_domain::calendar::{ClaimSpec, MAX_BLOCK_TICKS};
 use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::recurrence;
 use zhundian_domain::reminder::Change;
@@ -87,7 +87,6 @@ pub struct Open {
     version: i64,
     line_id: Id,
     technician_id: Id,
-    claim_id: String,
     /// Every claim of its line, the technician's among them, each with its calendar.
     claims: Vec<(String, String)>,
     start_at: i64,
@@ -332,9 +331,10 @@ fn draft<'a>(ctx: &Ctx, offer: &'a Offer, op: &str, moves: &[Move]) -> Answer<Dr
     }
     let mut takings: BTreeMap<String, Vec<(usize, ClaimSpec)>> = BTreeMap::new();
     for (index, one) in moves.iter().enumerate() {
-        for (calendar, replaces) in one.takes() {
+        for calendar in one.takes() {
             let mut spec = spec(ctx, offer, op, one.start)?;
-            spec.replaces = replaces;
+            spec.replaces =
+                moves.iter().flat_map(|other| other.left(&calendar, one.start)).collect();
             takings.entry(calendar).or_default().push((index, spec));
         }
     }
@@ -351,18 +351,22 @@ fn draft<'a>(ctx: &Ctx, offer: &'a Offer, op: &str, moves: &[Move]) -> Answer<Dr
 }
 
 impl Move {
-    /// The calendars that it needs, each with the claim that it takes the place of.
-    fn takes(&self) -> Vec<(String, Option<String>)> {
-        let own = calendars::technician(&self.technician_id);
-        let stays = self.technician_id == self.session.technician_id;
-        let mut takes = vec![(own, stays.then(|| self.session.claim_id.clone()))];
-        let besides = self.session.claims.iter();
-        takes.extend(
-            besides
-                .filter(|(calendar, _)| !calendar.starts_with("technician:"))
-                .map(|(calendar, claim_id)| (calendar.clone(), Some(claim_id.clone()))),
-        );
-        takes
+    /// The calendars that it needs.
+    fn takes(&self) -> Vec<String> {
+        let besides = self.session.claims.iter().map(|(calendar, _)| calendar);
+        let besides = besides.filter(|calendar| !calendar.starts_with("technician:")).cloned();
+        std::iter::once(calendars::technician(&self.technician_id)).chain(besides).collect()
+    }
+
+    /// The claims that it leaves in a calendar, as far as one that begins at `start` may meet them.
+    fn left<'a>(&'a self, calendar: &'a str, start: Tick) -> impl Iterator<Item = String> + 'a {
+        let apart = Tick::at_or_before(self.session.start_at).since(start).abs();
+        let claims = self.session.claims.iter();
+        claims
+            .filter(move |(of, _)| {
+                of == calendar && (apart < MAX_BLOCK_TICKS || self.start == start)
+            })
+            .map(|(_, claim_id)| claim_id.clone())
     }
 }
 
@@ -421,7 +425,7 @@ fn commit(
         for ((index, _), claim) in taking.claims.iter().zip(&held.claims) {
             let one = moves.get(*index).ok_or_else(|| Problem::internal("no such move"))?;
             let spec = &claim.spec;
-            replaced.extend(spec.replaces.clone());
+            replaced.extend(spec.replaces.iter().cloned());
             confirms.push((one.session.id.clone(), spec.clone()));
             if taking.whose == Whose::Technician {
                 lines.push(one.line(ctx, zone, spec)?);
@@ -437,7 +441,7 @@ fn commit(
         };
         rows.push(outbox::Row::new(ctx, message)?);
     }
-    // A confirm releases the claim that its own replaces; any other is left behind.
+    // A confirm releases the claims that its own replaces; any other is left behind.
     let mut left: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (calendar, claim_id) in moves.iter().flat_map(|one| &one.session.claims) {
         if !replaced.contains(claim_id) {

@@ -84,7 +84,7 @@ pub fn spec(ctx: &Ctx, offer: &Offer, op: &str, start: Tick) -> Answer<ClaimSpec
         service,
         block,
         quantity: 1,
-        replaces: None,
+        replaces: Vec::new(),
         home: None,
     })
 }

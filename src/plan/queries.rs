@@ -276,7 +276,7 @@ pub fn open_sessions(plan_id: &Id) -> Statement {
     let claims = live_claims("o.id", " AND line_id = l.id");
     let sql = format!(
         "SELECT json_group_array(json_object('id', o.id, 'status', o.status, 'version', o.version,
-            'line_id', l.id, 'technician_id', l.technician_id, 'claim_id', l.claim_id,
+            'line_id', l.id, 'technician_id', l.technician_id,
             'claims', {claims},
             'start_at', l.start_at, 'paid', json(CASE WHEN EXISTS (SELECT 1 FROM payment
                 WHERE order_id = o.id AND status <> 'closed') THEN 'true' ELSE 'false' END))

@@ -104,7 +104,7 @@ pub async fn seats(ctx: &Ctx, session_id: &str) -> Answer<u32> {
             service: interval,
             block: interval,
             quantity: u16::try_from(entry.seats).unwrap_or(u16::MAX),
-            replaces: None,
+            replaces: Vec::new(),
             home: None,
         };
         match claim::hold(ctx, &calendar, &spec, hold_ms).await? {

@@ -105,7 +105,7 @@ struct Claim {
     id: String,
     state: String,
     expires_at: i64,
-    replaces: Option<String>,
+    replaces: Vec<String>,
     quantity: i64,
     times: [i64; 4],
     kind: String,
@@ -198,6 +198,11 @@ fn at(ms: i64) -> String {
         .map_or_else(|| ms.to_string(), |at| at.format("%m-%dT%H:%MZ").to_string())
 }
 
+/// The words of a text, none of nothing.
+fn words(text: Option<&str>) -> Vec<String> {
+    text.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}
+
 impl Reader {
     fn read(stack: &Stack, now: i64) -> Self {
         let of_calendars = |sql: &str| stack.calendars(sql).into_iter();
@@ -207,7 +212,7 @@ impl Reader {
                 id: text(&row, "id"),
                 state: text(&row, "state"),
                 expires_at: row["expires_at"].as_i64().unwrap_or_default(),
-                replaces: row["replaces"].as_str().map(str::to_owned),
+                replaces: words(row["replaces"].as_str()),
                 quantity: int(&row, "quantity"),
                 times: ["start_at", "end_at", "block_start", "block_end"]
                     .map(|name| int(&row, name)),
@@ -281,17 +286,30 @@ impl Reader {
             let mut load: BTreeMap<i64, i64> = BTreeMap::new();
             for claim in &claims {
                 let (from, until) = claim.block();
-                let old = claims.iter().find(|old| claim.replaces.as_ref() == Some(&old.id));
                 for tick in (from..until).step_by(usize::try_from(TICK).expect("small")) {
-                    let shared = old
-                        .filter(|old| old.block().0 <= tick && tick < old.block().1)
-                        .map_or(0, |old| old.units(most).min(claim.units(most)));
-                    *load.entry(tick).or_default() += claim.units(most) - shared;
+                    *load.entry(tick).or_default() += claim.units(most);
+                }
+            }
+            for (tick, load) in &mut load {
+                let here = |claim: &&&Claim| claim.block().0 <= *tick && *tick < claim.block().1;
+                // Every unit of an old claim, until a move takes it.
+                let mut olds: Vec<&str> = claims
+                    .iter()
+                    .filter(here)
+                    .flat_map(|old| (0..old.units(most)).map(|_| old.id.as_str()))
+                    .collect();
+                for claim in claims.iter().filter(here).filter(|claim| !claim.replaces.is_empty()) {
+                    for _ in 0..claim.units(most) {
+                        let of = |old: &&str| claim.replaces.iter().any(|id| id == old);
+                        let Some(at) = olds.iter().position(of) else { break };
+                        olds.remove(at);
+                        *load -= 1;
+                    }
                 }
             }
             for (index, one) in claims.iter().enumerate() {
                 for other in claims.iter().skip(index + 1) {
-                    let moves = |new: &Claim, old: &Claim| new.replaces.as_ref() == Some(&old.id);
+                    let moves = |new: &Claim, old: &Claim| new.replaces.contains(&old.id);
                     let way = one.way(other);
                     let ((start, end), (other_start, other_end)) = (one.block(), other.block());
                     let gap = (start - other_end).max(other_start - end) / 60_000;
@@ -579,7 +597,7 @@ mod tests {
             id: id.into(),
             state: state.into(),
             expires_at: NOW + 60_000,
-            replaces: None,
+            replaces: Vec::new(),
             quantity: 1,
             times: [start, start + TICK, start, start + 2 * TICK],
             kind: "appointment".into(),
@@ -662,7 +680,7 @@ mod tests {
             }),
             ("", |world| {
                 world.claims.push(claim("x", START + TICK, "held"));
-                world.claims[2].replaces = Some("c".into());
+                world.claims[2].replaces = vec!["c".into()];
             }),
             ("capacity 2, D1 says 1", |world| {
                 world.capacity.insert("technician:t".into(), 2);

@@ -137,6 +137,18 @@ async fn services_follow_each_other_or_run_together_and_move_and_end_as_one() {
         starts(&member, &shop, lines.clone()).await.contains(&start).then_some(())
     })
     .await;
+    // By less than its own length: one line goes where the other one was.
+    let to = at(1, "17:30");
+    let moved = member.post(&path, json!({"start_at": to})).idempotent().await.expect(200);
+    assert_eq!(
+        (line(&moved, 0, "start_at"), line(&moved, 1, "start_at")),
+        (&*to, &*at(1, "18:30"))
+    );
+    settled(&stack).await;
+    let to = at(1, "17:00");
+    member.post(&path, json!({"start_at": to})).idempotent().await.check(200);
+    let moved = member.post(&path, json!({"start_at": at(1, "16:30")})).idempotent().await;
+    let moved = moved.expect(200);
     // One of its lines goes to somebody else.
     let away = line(&moved, 1, "technician_id").to_owned();
     let somebody = shop.technicians.iter().find(|one| **one != away).expect("two");
@@ -151,7 +163,7 @@ async fn services_follow_each_other_or_run_together_and_move_and_end_as_one() {
     let ended = ended.await.expect(200);
     assert_eq!((line(&ended, 0, "status"), line(&ended, 1, "status")), ("cancelled", "cancelled"));
     eventually("its time is free", Duration::from_secs(15), async || {
-        starts(&member, &shop, lines.clone()).await.contains(&to).then_some(())
+        starts(&member, &shop, lines.clone()).await.contains(&at(1, "16:30")).then_some(())
     })
     .await;
 }

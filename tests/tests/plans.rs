@@ -402,6 +402,29 @@ async fn one_session_the_rest_or_all_are_moved_and_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_that_move_together_may_go_where_others_of_them_were() {
+    let (stack, shop) = started(1).await;
+    let owner = stack.owner().await;
+    let id = member_id(&stack.some_member().await).await;
+    let daily = json!({"rhythm": "daily", "times": 5, "starts": [at(1, "12:00"), at(1, "13:00")]});
+    let made = make(&owner, &wish(&shop, &id, daily)).await.expect(201);
+    let plan = made.text("/plan/id").to_owned();
+    let first = made.text("/plan/sessions/0/id").to_owned();
+    for (day, time) in [(1, "12:30"), (2, "12:30"), (1, "12:30"), (1, "12:00")] {
+        let body = json!({"which": "all", "session_id": first, "start_at": at(day, time)});
+        act(&owner, &plan, "reschedule", body).await.check(200);
+        let now = owner.get(format!("/api/v1/staff/plans/{plan}")).await.expect(200);
+        let starts = starts(&now.body["plan"]);
+        assert_eq!((starts.len(), &starts[0]), (10, &at(day, time)));
+    }
+    eventually("ten claims stand", Duration::from_secs(20), async || {
+        (claims(&stack, "confirmed") == 10 && claims(&stack, "held") == 0).then_some(())
+    })
+    .await;
+    assert_eq!(off(&stack, &shop), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_complete_at_their_time_and_use_the_card_once() {
     let (stack, shop) = started(1).await;
     let owner = stack.owner().await;

@@ -68,7 +68,7 @@ impl Spec {
             service: interval,
             block: interval,
             quantity: 1,
-            replaces: self.replaces.map(|id| id.to_string()),
+            replaces: self.replaces.map(|id| id.to_string()).into_iter().collect(),
             home: None,
         }
     }
@@ -79,7 +79,7 @@ impl Spec {
             id: spec.id.parse().unwrap(),
             slot,
             op: spec.op.parse().unwrap(),
-            replaces: spec.replaces.as_ref().map(|id| id.parse().unwrap()),
+            replaces: spec.replaces.first().map(|id| id.parse().unwrap()),
         }
     }
 }
