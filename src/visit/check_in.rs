@@ -209,7 +209,7 @@ fn scanned(ctx: &Ctx, qr: &str) -> Result<Scanned, Code> {
     let claims = ctx.config().keys.verify(qr, Audience::CheckIn, ctx.now).map_err(|code| {
         if code == Code::ExpiredToken { Code::QrExpired } else { Code::QrInvalid }
     })?;
-    let order_id = claims.sub.parse::<Id>().map_err(|_| Code::QrInvalid)?;
+    let order_id = claims.sub.parse::<Id>().map_err(|()| Code::QrInvalid)?;
     let id = claims.jti.ok_or(Code::QrInvalid)?;
     Ok(Scanned { id, order_id, expires_at: claims.exp * 1000 })
 }
