@@ -47,13 +47,13 @@ export async function tellModes(told, scene) {
   const first = asked.lines[0];
   note(`等 ${first.technician_name} 接单,${when(first.answer_by)} 前有效`);
   const technician = await scene.technicianOf(first.technician_name);
-  await call(technician, 200, 'POST', `/api/v1/staff/orders/${asked.id}/decline`, { line_id: first.id });
+  await call(technician, 200, 'POST', `/api/v1/staff/orders/${asked.id}/decline`, { line_id: first.id }, { key: newKey() });
   await until('应轮到下一位技师', async () => (await staffOrder(asked.id)).lines[0].assignment === 'asked');
   const next = (await staffOrder(asked.id)).lines[0];
   check(next.technician_id !== first.technician_id, '应是另一位技师');
   note(`${first.technician_name} 不接,轮到 ${next.technician_name}`);
   const other = await scene.technicianOf(next.technician_name);
-  await call(other, 200, 'POST', `/api/v1/staff/orders/${asked.id}/accept`, { line_id: first.id });
+  await call(other, 200, 'POST', `/api/v1/staff/orders/${asked.id}/accept`, { line_id: first.id }, { key: newKey() });
   note(`${next.technician_name} 接单`);
   await call(xu, 200, 'POST', `/api/v1/orders/${asked.id}/cancel`, {}, { key: newKey() });
   await change({ accept_within_minutes: null });

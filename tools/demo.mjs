@@ -196,9 +196,9 @@ async function visit({ xu, store, at, cashier, technician, body }) {
   note(`他的到店码 ${shown.code},二维码 ${brief(shown.qr)}  ${clock(shown.qr_expires_at)} 前有效`);
   const wrong = await call(cashier, 422, 'POST', '/api/v1/staff/check-ins/code', { store_id: store.id, code: 'AAAAAA' });
   note(wrong.title);
-  await call(cashier, 200, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr });
+  await call(cashier, 200, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr }, { key: newKey() });
   note('收银扫了二维码,徐先生已签到');
-  const again = await call(cashier, 409, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr });
+  const again = await call(cashier, 409, 'POST', '/api/v1/staff/check-ins/qr', { qr: shown.qr }, { key: newKey() });
   note(again.title);
   const line = `/api/v1/staff/appointments/${order.lines[0].id}`;
   const before = await call(technician, 200, 'GET', line);

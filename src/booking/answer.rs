@@ -1,9 +1,11 @@
 //! Technicians answer for what they are asked: accept, decline, pass on; and grab what is offered to all.
 //!
 //! Declining changes the line alone: its time stays taken until [`super::handover`] has found the next one,
-//! right after the answer and by cron if that fails.
+//! right after the answer and by cron if that fails. Who has answered has no more to say by then, so an
+//! answer that is sent again is known by its key.
 
 use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::order::Status;
@@ -13,11 +15,11 @@ use zhundian_domain::zone::Zone;
 use crate::auth::caller::Staff;
 use crate::auth::permission::Permission;
 use crate::booking::book::OrderAnswer;
-use crate::booking::claim::Operator;
-use crate::booking::moving::{self, Move, ToMove};
+use crate::booking::claim::{self, Commit, Operator};
+use crate::booking::moving::{self, Move};
 use crate::booking::{handover, queries};
 use crate::error::{Answer, Code, Problem};
-use crate::http::extract::{Body, Operation, PathId, Query};
+use crate::http::extract::{Operation, PathId, Query};
 use crate::http::fields::{At, Id, Int, Text};
 use crate::http::page::{self, DEFAULT_LIMIT, Page};
 use crate::http::{Ctx, Json};
@@ -35,19 +37,20 @@ pub struct Answered {
 /// Accepting one that is accepted already answers it as it is.
 #[utoipa::path(
     post, path = "/api/v1/staff/orders/{id}/accept", tag = "booking", operation_id = "accept_order",
-    params(("id" = Id, Path, description = "The order")), request_body = Answered,
+    params(
+        ("id" = Id, Path, description = "The order"),
+        ("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$"),
+    ),
+    request_body = Answered,
     responses((status = 200, description = "Accepted", body = OrderAnswer)),
 )]
 pub(crate) async fn accept(
     ctx: Ctx,
     staff: Staff,
     PathId(order_id): PathId,
-    Body(Answered { line_id }): Body<Answered>,
-) -> Answer<Json<OrderAnswer>> {
-    let known = read(&ctx, &order_id, &line_id).await?;
-    let event = Event::Accepted { now: ctx.now, answer_by: known.answer_by };
-    let line = (&order_id, &line_id);
-    change(&ctx, &staff, line, &known, event, "accepted").await
+    operation: Operation<Answered>,
+) -> Answer<Response> {
+    answer(&ctx, staff, &order_id, operation, Said::Accepted).await
 }
 
 /// Decline an appointment
@@ -56,17 +59,20 @@ pub(crate) async fn accept(
 /// cancelled and what was paid goes back.
 #[utoipa::path(
     post, path = "/api/v1/staff/orders/{id}/decline", tag = "booking", operation_id = "decline_order",
-    params(("id" = Id, Path, description = "The order")), request_body = Answered,
+    params(
+        ("id" = Id, Path, description = "The order"),
+        ("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$"),
+    ),
+    request_body = Answered,
     responses((status = 200, description = "Declined", body = OrderAnswer)),
 )]
 pub(crate) async fn decline(
     ctx: Ctx,
     staff: Staff,
     PathId(order_id): PathId,
-    Body(Answered { line_id }): Body<Answered>,
-) -> Answer<Json<OrderAnswer>> {
-    let known = read(&ctx, &order_id, &line_id).await?;
-    change(&ctx, &staff, (&order_id, &line_id), &known, Event::Declined, "declined").await
+    operation: Operation<Answered>,
+) -> Answer<Response> {
+    answer(&ctx, staff, &order_id, operation, Said::Declined).await
 }
 
 /// Pass an appointment on
@@ -74,21 +80,20 @@ pub(crate) async fn decline(
 /// As declining, of one that was accepted before.
 #[utoipa::path(
     post, path = "/api/v1/staff/orders/{id}/pass-on", tag = "booking", operation_id = "pass_order_on",
-    params(("id" = Id, Path, description = "The order")), request_body = Answered,
+    params(
+        ("id" = Id, Path, description = "The order"),
+        ("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$"),
+    ),
+    request_body = Answered,
     responses((status = 200, description = "Passed on", body = OrderAnswer)),
 )]
 pub(crate) async fn pass_on(
     ctx: Ctx,
     staff: Staff,
     PathId(order_id): PathId,
-    Body(Answered { line_id }): Body<Answered>,
-) -> Answer<Json<OrderAnswer>> {
-    let known = read(&ctx, &order_id, &line_id).await?;
-    change(&ctx, &staff, (&order_id, &line_id), &known, Event::PassedOn, "passed_on").await
-}
-
-async fn read(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<ToMove> {
-    moving::found(ctx.db()?.first(queries::order_to_move(order_id, line_id)).await?)
+    operation: Operation<Answered>,
+) -> Answer<Response> {
+    answer(&ctx, staff, &order_id, operation, Said::PassedOn).await
 }
 
 /// What is one's own one answers for oneself; for others, whoever may move their appointments.
@@ -105,33 +110,71 @@ fn refused(refusal: Refusal) -> Problem {
     }
 }
 
-async fn change(
+/// What a technician says to an appointment.
+#[derive(Clone, Copy)]
+enum Said {
+    Accepted,
+    Declined,
+    PassedOn,
+}
+
+impl Said {
+    const fn event(self, now: i64, answer_by: Option<i64>) -> Event {
+        match self {
+            Self::Accepted => Event::Accepted { now, answer_by },
+            Self::Declined => Event::Declined,
+            Self::PassedOn => Event::PassedOn,
+        }
+    }
+
+    const fn kind(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Declined => "declined",
+            Self::PassedOn => "passed_on",
+        }
+    }
+}
+
+async fn answer(
     ctx: &Ctx,
-    staff: &Staff,
-    (order_id, line_id): (&Id, &Id),
-    known: &ToMove,
-    event: Event,
-    kind: &str,
-) -> Answer<Json<OrderAnswer>> {
-    require(staff, &known.technician_id, &known.store_id)?;
+    staff: Staff,
+    order_id: &Id,
+    operation: Operation<Answered>,
+    said: Said,
+) -> Answer<Response> {
+    let operator = Operator::new(format!("staff:{}", staff.id), &operation);
+    let line_id = &operation.body.line_id;
+    let reads = vec![operator.stored(), queries::order_to_move(order_id, line_id)];
+    let rows = ctx.db()?.read(reads).await?;
+    // Before anything else: by what they said it may be somebody else's now.
+    if let Some(answer) = operator.replay(&rows, 0)? {
+        return Ok(answer);
+    }
+    let known = moving::found(rows.first(1)?)?;
+    require(&staff, &known.technician_id, &known.store_id)?;
     if known.status != Status::Confirmed {
         return Err(Code::OrderNotChangeable.into());
     }
-    let next = apply(known.assignment, event).map_err(refused)?;
+    let next = apply(known.assignment, said.event(ctx.now, known.answer_by)).map_err(refused)?;
     let mut view = order::detail_view(ctx, order_id).await?;
+    let by = Actor::Staff(staff.id);
     if next == known.assignment {
-        return Ok(Json(OrderAnswer { order: view }));
+        let response = moving::text(view, &by)?;
+        return claim::commit_nothing(ctx, &operator, StatusCode::OK, response).await;
     }
+    view.assigned(line_id, next);
     let declines = next == Assignment::Declined;
     let answer_by = declines.then_some(ctx.now);
     let line = (order_id, line_id);
-    let by = Actor::Staff(staff.id.clone());
-    handover::write(ctx, line, known, (next, answer_by), (kind, &by), None).await?;
+    let statements = handover::to(ctx, line, &known, (next, answer_by), (said.kind(), &by), None)?;
+    let response = moving::text(view, &by)?;
+    let commit = Commit { statements, rows: Vec::new(), status: StatusCode::OK, response };
+    let answer = claim::commit(ctx, &operator, Vec::new(), commit).await?;
     if declines {
         handover::soon(ctx, order_id, line_id).await;
     }
-    view.assigned(line_id, next);
-    Ok(Json(OrderAnswer { order: view }))
+    Ok(answer)
 }
 
 /// What is grabbed, and for whom.

@@ -25,18 +25,19 @@ use crate::reminder;
 /// store's rule. All who can do it see it at `GET /api/v1/staff/offers`.
 const MAX_TOLD: usize = 20;
 
-/// Writes a line's next state, with its event, and what is told of it.
+/// The statements that write a line's next state, with its event, and what is told of it. They raise
+/// `order_changed` when it is not as it was read.
 ///
 /// # Errors
-/// `order_changed` when it is not as it was read.
-pub async fn write(
+/// None in practice.
+pub fn to(
     ctx: &Ctx,
     (order_id, line_id): (&Id, &Id),
     known: &ToMove,
     (next, answer_by): (Assignment, Option<i64>),
     (kind, actor): (&str, &Actor),
     told: Option<Statement>,
-) -> Answer<()> {
+) -> Answer<Vec<Statement>> {
     let declines = next == Assignment::Declined;
     let order = (order_id, known.version);
     let mut statements: Vec<_> =
@@ -48,8 +49,7 @@ pub async fn write(
     statements
         .push(order::queries::insert_event(&event_id, order_id, ctx.now, kind, actor, &detail));
     statements.extend(told);
-    ctx.db()?.batch(statements).await?;
-    Ok(())
+    Ok(statements)
 }
 
 /// Hands a declined line on after the response.
@@ -76,7 +76,9 @@ pub async fn go_on(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<()> {
     let silent = Event::Silent { now: ctx.now, answer_by: known.answer_by };
     if let Ok(next) = apply(known.assignment, silent) {
         let line = (order_id, line_id);
-        write(ctx, line, &known, (next, Some(ctx.now)), ("silent", &Actor::System), None).await?;
+        let by = ("silent", &Actor::System);
+        let statements = to(ctx, line, &known, (next, Some(ctx.now)), by, None)?;
+        ctx.db()?.batch(statements).await?;
         let Some(declined) = read(ctx, order_id, line_id).await? else { return Ok(()) };
         known = declined;
     }
@@ -126,7 +128,9 @@ async fn next(ctx: &Ctx, order_id: &Id, line_id: &Id, known: ToMove) -> Answer<(
         let line = (order_id, line_id);
         let free: Vec<_> = technicians.into_iter().filter(is_free).take(MAX_TOLD).collect();
         let told = reminder::offered(ctx, line_id, &free, by)?;
-        return write(ctx, line, known, (state, Some(by)), ("offered", &Actor::System), told).await;
+        let who = ("offered", &Actor::System);
+        ctx.db()?.batch(to(ctx, line, known, (state, Some(by)), who, told)?).await?;
+        return Ok(());
     }
     technicians.retain(is_free);
     if technicians.is_empty() {

@@ -670,6 +670,12 @@ impl Order {
         }
     }
 
+    /// The order after its customer has checked in.
+    pub fn checked_in(&mut self, now: i64) {
+        self.checked_in_at = Some(At::new(self.zone, now));
+        self.version += 1;
+    }
+
     /// The order after lines have moved, when it starts then: they are before their visit again.
     pub fn moved(&mut self, lines: &[&Id], start_at: i64, by_member: bool) {
         (self.checked_in_at, self.ended_at) = (None, None);

@@ -1,11 +1,14 @@
 //! Checking in. The customer shows a QR code or says a booking code, or staff look them up by phone.
 //!
 //! - A QR code is a token of ours for one order, good for two minutes and once: what was shown stands in
-//!   `shown_qr`, whose key refuses the second showing, however many scan at once.
+//!   `shown_qr`, whose key refuses the second showing, however many scan at once. A scan that is sent again
+//!   because its answer was lost is no second showing: it has the same `Idempotency-Key`.
 //! - A booking code is made when somebody first asks for it, and is unique among the coming orders of its
 //!   store. Wrong ones are counted for each member of staff in one statement that also refuses, so the
 //!   count is exact.
 
+use axum::response::Response;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::check_in;
@@ -17,10 +20,12 @@ use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
 use crate::auth::token::Audience;
 use crate::booking::book::OrderAnswer;
+use crate::booking::claim::{self, Commit, Operator};
+use crate::booking::moving::text;
 use crate::d1::Statement;
 use crate::error::{Answer, Code, Problem};
 use crate::http::context::random;
-use crate::http::extract::{Body, PathId, Query};
+use crate::http::extract::{Body, Operation, PathId, Query};
 use crate::http::fields::{At, Id, Text};
 use crate::http::{Ctx, Json};
 use crate::order::{self, Actor, refused};
@@ -158,28 +163,55 @@ pub struct TypedCode {
 /// A code that was shown before is refused, and so is one that is older than two minutes.
 #[utoipa::path(
     post, path = "/api/v1/staff/check-ins/qr", tag = "visits", operation_id = "check_in_by_qr",
+    params(
+        ("Idempotency-Key" = String, Header, description = "8 to 64 letters, digits, - or _", min_length = 8, max_length = 64, pattern = "^[A-Za-z0-9_-]{8,64}$"),
+    ),
     request_body = Qr, responses((status = 200, description = "Checked in", body = OrderAnswer)),
 )]
-pub(crate) async fn by_qr(
-    ctx: Ctx,
-    staff: Staff,
-    Body(body): Body<Qr>,
-) -> Answer<Json<OrderAnswer>> {
+pub(crate) async fn by_qr(ctx: Ctx, staff: Staff, operation: Operation<Qr>) -> Answer<Response> {
     let at = |code: Code| Problem::from(code).at("qr");
-    let claims = ctx.config().keys.verify(body.qr.as_str(), Audience::CheckIn, ctx.now);
-    let claims = claims.map_err(|code| {
-        at(if code == Code::ExpiredToken { Code::QrExpired } else { Code::QrInvalid })
-    })?;
-    let (Ok(order_id), Some(jti)) = (claims.sub.parse::<Id>(), claims.jti) else {
-        return Err(at(Code::QrInvalid));
-    };
-    let known = read(&ctx, &order_id, Some(&jti)).await?.ok_or_else(|| at(Code::QrInvalid))?;
+    let operator = Operator::new(format!("staff:{}", staff.id), &operation);
+    let code = scanned(&ctx, operation.body.qr.as_str());
+    let mut reads = vec![operator.stored()];
+    reads.extend(code.iter().map(|code| queries::to_check_in(&code.order_id, Some(&code.id))));
+    let rows = ctx.db()?.read(reads).await?;
+    // A code that was taken is used, and may be over, when its answer was lost.
+    if let Some(answer) = operator.replay(&rows, 0)? {
+        return Ok(answer);
+    }
+    let code = code.map_err(at)?;
+    let known: Known = rows.first(1)?.ok_or_else(|| at(Code::QrInvalid))?;
     require(&staff, &known.store_id, &known.technicians)?;
     if known.shown {
         return Err(at(Code::QrUsed));
     }
-    let shown = queries::shown(&jti, &order_id, claims.exp * 1000);
-    check_in(&ctx, staff, known, "qr", vec![shown]).await
+    let actor = Actor::Staff(staff.id);
+    // What says more clearly what was wrong comes first.
+    let mut statements = vec![queries::shown(&code.id, &code.order_id, code.expires_at)];
+    statements.extend(check_in(&ctx, &actor, &known, "qr")?);
+    let mut view = order::detail_view(&ctx, &known.id).await?;
+    view.checked_in(ctx.now);
+    let response = text(view, &actor)?;
+    let commit = Commit { statements, rows: Vec::new(), status: StatusCode::OK, response };
+    claim::commit(&ctx, &operator, Vec::new(), commit).await
+}
+
+/// What a QR code of ours says.
+struct Scanned {
+    /// Its own id.
+    id: String,
+    order_id: Id,
+    /// UTC milliseconds.
+    expires_at: i64,
+}
+
+fn scanned(ctx: &Ctx, qr: &str) -> Result<Scanned, Code> {
+    let claims = ctx.config().keys.verify(qr, Audience::CheckIn, ctx.now).map_err(|code| {
+        if code == Code::ExpiredToken { Code::QrExpired } else { Code::QrInvalid }
+    })?;
+    let order_id = claims.sub.parse::<Id>().map_err(|()| Code::QrInvalid)?;
+    let id = claims.jti.ok_or(Code::QrInvalid)?;
+    Ok(Scanned { id, order_id, expires_at: claims.exp * 1000 })
 }
 
 /// Check in by booking code
@@ -211,12 +243,14 @@ pub(crate) async fn by_code(
     if whose.is_some_and(|own| !known.technicians.contains(own)) {
         return Err(Problem::from(Code::Forbidden).with(Permission::VisitWrite.as_str()));
     }
-    let right = queries::uncount_try(&staff.id);
+    let mut statements = vec![queries::uncount_try(&staff.id)];
     if known.checked_in_at.is_some() {
-        db.batch(vec![right]).await?;
+        db.batch(statements).await?;
         return Err(already(&known));
     }
-    check_in(&ctx, staff, known, "code", vec![right]).await
+    statements.extend(check_in(&ctx, &Actor::Staff(staff.id), &known, "code")?);
+    db.batch(statements).await?;
+    Ok(Json(OrderAnswer { order: order::detail_view(&ctx, &known.id).await? }))
 }
 
 /// Check in by order
@@ -234,7 +268,9 @@ pub(crate) async fn by_order(
 ) -> Answer<Json<OrderAnswer>> {
     let known = read(&ctx, &id, None).await?.ok_or_else(|| Problem::from(Code::NotFound))?;
     require(&staff, &known.store_id, &known.technicians)?;
-    check_in(&ctx, staff, known, "order", Vec::new()).await
+    let statements = check_in(&ctx, &Actor::Staff(staff.id), &known, "order")?;
+    ctx.db()?.batch(statements).await?;
+    Ok(Json(OrderAnswer { order: order::detail_view(&ctx, &known.id).await? }))
 }
 
 /// Whose visits somebody may keep in a store: their own technician's, or anybody's when `None`.
@@ -254,34 +290,20 @@ fn already(known: &Known) -> Problem {
         .and("checked_in_at", serde_json::json!(at))
 }
 
-/// Checks in, with what else its way of doing so writes: that comes first, because it says more
-/// clearly what was wrong.
-async fn check_in(
-    ctx: &Ctx,
-    staff: Staff,
-    known: Known,
-    how: &str,
-    mut statements: Vec<Statement>,
-) -> Answer<Json<OrderAnswer>> {
+/// The statements that check in for an order that is still as it was read.
+fn check_in(ctx: &Ctx, actor: &Actor, known: &Known, how: &str) -> Answer<Vec<Statement>> {
     if known.checked_in_at.is_some() {
-        return Err(already(&known));
+        return Err(already(known));
     }
     let attended = Event::Attended { now: ctx.now, start_at: known.start_at };
     apply(known.status, attended).map_err(refused)?;
     let event_id = ctx.new_id()?;
-    let actor = Actor::Staff(staff.id);
     let how = serde_json::json!({ "by": how });
-    statements.extend(queries::check_in(&known.id, known.version, ctx.now));
-    statements.push(order::queries::insert_event(
-        &event_id,
-        &known.id,
-        ctx.now,
-        "checked_in",
-        &actor,
-        &how,
-    ));
-    ctx.db()?.batch(statements).await?;
-    Ok(Json(OrderAnswer { order: order::detail_view(ctx, &known.id).await? }))
+    let event =
+        order::queries::insert_event(&event_id, &known.id, ctx.now, "checked_in", actor, &how);
+    let mut statements = Vec::from(queries::check_in(&known.id, known.version, ctx.now));
+    statements.push(event);
+    Ok(statements)
 }
 
 /// Whom to look for.

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use zhundian_tests::api::Call;
 use zhundian_tests::audit::Audit;
 use zhundian_tests::visit::{at, ms};
 use zhundian_tests::world::{date, some_phone};
@@ -238,6 +239,146 @@ async fn a_technician_accepts_declines_and_passes_on() {
         .retain(|name, _| !["mode", "payment"].contains(&name.as_str()));
     let booked = owner.post("/api/v1/staff/bookings", body).idempotent().await.expect(201);
     assert_eq!(booked.text("/order/lines/0/assignment"), "assigned");
+}
+
+/// What staff say to a line of an order, with this key.
+fn with_key(api: &Api, what: &str, asked: &Reply, key: &str) -> Call {
+    let path = format!("/api/v1/staff/orders/{}/{what}", order(asked));
+    api.post(path, json!({"line_id": line(asked)})).key(key)
+}
+
+/// The events of an order, but for who is told.
+async fn timeline(member: &Api, asked: &Reply) -> Vec<String> {
+    let detail = seen(member, order(asked)).await;
+    let events = detail["timeline"].as_array().expect("events");
+    events.iter().map(|one| one["kind"].as_str().expect("a kind").to_owned()).collect()
+}
+
+#[track_caller]
+fn replayed(first: &Reply, again: &Reply) {
+    assert_eq!((again.status, &again.body), (200, &first.body), "{}", again.what);
+    assert_eq!(again.header("idempotent-replayed"), "true", "{}", again.what);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_sent_again_is_answered_as_before() {
+    let stack = Stack::shared().await;
+    let shop = shop(&stack, 2, json!({"accept_within_minutes": 30})).await;
+    let (owner, member) = (stack.owner().await, stack.some_member().await);
+    let (me, other) = (technician(&stack, &shop, 0).await, technician(&stack, &shop, 1).await);
+    let first = Some(shop.technicians[0].as_str());
+    let asked = shop.book(&member, first, &at(1, "11:00")).await.expect(201);
+    let path = format!("/api/v1/staff/orders/{}/accept", order(&asked));
+    let keyless = me.post(path, json!({"line_id": line(&asked)})).await;
+    keyless.refused(400, "missing_idempotency_key");
+
+    // Accepted, and passed on: by then it is somebody else's.
+    let accepted = with_key(&me, "accept", &asked, "accepted-it").await.expect(200);
+    replayed(&accepted, &with_key(&me, "accept", &asked, "accepted-it").await);
+    let passed = with_key(&me, "pass-on", &asked, "passed-it-on").await.expect(200);
+    becomes(&owner, order(&asked), "asked").await;
+    replayed(&passed, &with_key(&me, "pass-on", &asked, "passed-it-on").await);
+    replayed(&accepted, &with_key(&me, "accept", &asked, "accepted-it").await);
+    with_key(&me, "pass-on", &asked, "passed-it-on-2").await.refused(403, "foreign_store");
+    // Declined, and nobody is left.
+    let declined = with_key(&other, "decline", &asked, "declined-it").await.expect(200);
+    let visit =
+        Visit { member: member.clone(), order: order(&asked).to_owned(), start_at: at(1, "11:00") };
+    visit.becomes("cancelled").await;
+    replayed(&declined, &with_key(&other, "decline", &asked, "declined-it").await);
+    let refused = with_key(&other, "decline", &asked, "declined-it-2").await;
+    refused.refused(409, "order_not_changeable");
+    let told = ["booked", "accepted", "passed_on", "handed_on", "declined", "cancelled"];
+    assert_eq!(timeline(&member, &asked).await, told);
+
+    // A key is one answer to one line, and whose it is.
+    let another = shop.book(&member, first, &at(1, "14:00")).await.expect(201);
+    for (what, of) in [("accept", &another), ("decline", &another), ("decline", &asked)] {
+        let reused = with_key(&me, what, of, "accepted-it").await;
+        reused.refused(422, "idempotency_key_reused");
+    }
+    with_key(&other, "accept", &another, "accepted-it").await.refused(403, "foreign_store");
+    // What changes nothing is kept, too: it was accepted when it was said.
+    with_key(&me, "accept", &another, "accepted-another").await.check(200);
+    let still = with_key(&me, "accept", &another, "accepted-again").await.expect(200);
+    with_key(&me, "pass-on", &another, "passed-another-on").await.check(200);
+    replayed(&still, &with_key(&me, "accept", &another, "accepted-again").await);
+}
+
+#[tokio::test]
+async fn an_answer_sent_often_at_once_is_one() {
+    let stack = Stack::shared().await;
+    let shop = shop(&stack, 2, json!({"accept_within_minutes": 30})).await;
+    let (owner, member) = (stack.owner().await, stack.some_member().await);
+    let me = technician(&stack, &shop, 0).await;
+    let first = Some(shop.technicians[0].as_str());
+    for (number, what) in ["accept", "decline", "pass-on"].into_iter().enumerate() {
+        let start = at(2, &format!("{}:00", 11 + 2 * number));
+        let asked = shop.book(&member, first, &start).await.expect(201);
+        let mut told = vec!["booked"];
+        if what == "pass-on" {
+            with_key(&me, "accept", &asked, "before-it-is-passed-on").await.check(200);
+            told.push("accepted");
+        }
+        let key = format!("often-at-once-{number}");
+        let replies = at_once((0..6).map(|_| with_key(&me, what, &asked, &key))).await;
+        assert!(replies.iter().all(|one| one.status == 200), "{:?}", replies[5]);
+        assert!(replies.iter().all(|one| one.body == replies[0].body), "{what}");
+        match what {
+            "accept" => told.push("accepted"),
+            _ => {
+                becomes(&owner, order(&asked), "asked").await;
+                told.extend([
+                    if what == "decline" { "declined" } else { "passed_on" },
+                    "handed_on",
+                ]);
+            }
+        }
+        assert_eq!(timeline(&member, &asked).await, told);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_in_whose_midst_all_dies_is_given_once() {
+    let stack = Stack::start().await;
+    let shop = shop(&stack, 2, json!({"accept_within_minutes": 30})).await;
+    let (owner, member) = (stack.owner().await, stack.some_member().await);
+    let me = technician(&stack, &shop, 0).await;
+    let first = Some(shop.technicians[0].as_str());
+    let answers = [("accept", 10), ("decline", 16), ("pass-on", 24)];
+    for (number, (what, millis)) in answers.into_iter().enumerate() {
+        let asked = shop.book(&member, first, &at(1, &format!("{}:00", 11 + number))).await;
+        let asked = asked.expect(201);
+        let mut told = vec!["booked"];
+        if what == "pass-on" {
+            with_key(&me, "accept", &asked, &format!("before-{number}-it-is")).await.check(200);
+            told.push("accepted");
+        }
+        let call = with_key(&me, what, &asked, &format!("in-the-midst-{number}"));
+        let lost = tokio::spawn(call.clone().attempt());
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        tokio::task::block_in_place(|| stack.kill_worker());
+        stack.restart_worker().await;
+        let again = call.await.expect(200);
+        if let Ok(answered) = lost.await.expect("no panic") {
+            replayed(&answered, &again);
+        }
+        told.push(match what {
+            "accept" => "accepted",
+            "decline" => "declined",
+            _ => "passed_on",
+        });
+        if what != "accept" {
+            eventually("it is handed on", SOON, async || {
+                stack.run_cron(MINUTELY).await;
+                let now = staff_sees(&owner, order(&asked)).await;
+                (now["lines"][0]["assignment"] == "asked").then_some(())
+            })
+            .await;
+            told.push("handed_on");
+        }
+        assert_eq!(timeline(&member, &asked).await, told, "killed after {millis} ms");
+    }
 }
 
 #[tokio::test]

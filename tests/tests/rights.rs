@@ -417,7 +417,8 @@ impl Scene {
     /// An appointment that is offered to all who can do it: its path and line.
     async fn offered(&mut self) -> (String, Value) {
         let (path, line) = self.asked().await;
-        self.owner.post(format!("{path}/decline"), line.clone()).await.check(200);
+        let declined = self.owner.post(format!("{path}/decline"), line.clone());
+        declined.idempotent().await.check(200);
         eventually("it is offered", Duration::from_secs(20), async || {
             let order = self.read(&path).await;
             (order["order"]["lines"][0]["assignment"] == "offered").then_some(())

@@ -1,6 +1,8 @@
 //! The visit: checking in, how far it comes, who does not come, what ends by itself, a technician's day and
 //! feed.
 
+use std::time::Duration;
+
 use http::Method;
 use serde_json::{Value, json};
 use zhundian_tests::visit::{at, ms};
@@ -69,7 +71,7 @@ impl Appointment {
 }
 
 async fn scan(staff: &Api, qr: &str) -> zhundian_tests::Reply {
-    staff.post("/api/v1/staff/check-ins/qr", json!({"qr": qr})).await
+    staff.post("/api/v1/staff/check-ins/qr", json!({"qr": qr})).idempotent().await
 }
 
 async fn type_in(staff: &Api, store: &str, code: &str) -> zhundian_tests::Reply {
@@ -116,8 +118,8 @@ async fn a_qr_code_is_taken_once_and_soon() {
     assert_eq!(visit.detail().await["order"]["checked_in_at"], Value::Null);
 
     // Of many scanners at once one checks in.
-    let calls = (0..6).map(|_| cashier.post("/api/v1/staff/check-ins/qr", json!({"qr": qr})));
-    let replies = at_once(calls).await;
+    let scanned = || cashier.post("/api/v1/staff/check-ins/qr", json!({"qr": qr}));
+    let replies = at_once((0..6).map(|_| scanned().idempotent())).await;
     assert_eq!(count(&replies, 200), 1);
     assert!(replies.iter().all(|reply| reply.status == 200 || reply.code() == "qr_used"));
     scan(&cashier, &qr).await.refused(409, "qr_used");
@@ -141,6 +143,52 @@ async fn a_qr_code_is_taken_once_and_soon() {
     let far = Appointment { order: far.text("/order/id").into(), ..next };
     let far = Appointment { member: visit.member.clone(), ..far };
     scan(&cashier, &far.shown().await.1).await.refused(409, "too_early");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scan_whose_answer_was_lost_is_answered_again() {
+    let stack = Stack::start().await;
+    let shop = stack.shop(1, Hours::Always).await;
+    let cashier = stack.staff("cashier", Some(&shop.store)).await;
+    let scanned = |qr: &str, key: &str| {
+        cashier.post("/api/v1/staff/check-ins/qr", json!({"qr": qr})).key(key)
+    };
+    let visit = Appointment::soon(&stack, &shop, 0).await;
+    let mut claims = forge::claims(&visit.shown().await.1);
+    claims["exp"] = (now_ms() / 1000 + 3).into();
+    let qr = forge::token(stack.var("TOKEN_KEYS"), &claims);
+    let keyless = cashier.post("/api/v1/staff/check-ins/qr", json!({"qr": qr})).await;
+    keyless.refused(400, "missing_idempotency_key");
+    let replies = at_once((0..6).map(|_| scanned(&qr, "one-scan-of-it"))).await;
+    for reply in &replies {
+        assert_eq!((reply.status, &reply.body), (200, &replies[0].body));
+    }
+    let now = cashier.get(format!("/api/v1/staff/orders/{}", visit.order)).await.expect(200);
+    assert_eq!(replies[0].body["order"], now.body["order"]);
+    scanned(&qr, "another-scan-of-it").await.refused(409, "qr_used");
+    let other = Appointment::soon(&stack, &shop, 0).await;
+    let (_, of_other) = other.shown().await;
+    scanned(&of_other, "one-scan-of-it").await.refused(422, "idempotency_key_reused");
+    // When the code is over, its answer is still the same.
+    eventually("the code is over", Duration::from_secs(20), async || {
+        let late = scanned(&qr, "another-scan-of-it").await;
+        (late.code() == "qr_expired").then_some(())
+    })
+    .await;
+    assert_eq!(scanned(&qr, "one-scan-of-it").await.expect(200).body, replies[0].body);
+    assert_eq!(visit.timeline().await, ["booked", "checked_in"]);
+
+    // Killed in its midst: it is a scan, or none.
+    let key = "a-scan-when-all-dies";
+    let lost = tokio::spawn(scanned(&of_other, key).attempt());
+    tokio::time::sleep(Duration::from_millis(12)).await;
+    tokio::task::block_in_place(|| stack.kill_worker());
+    stack.restart_worker().await;
+    let again = scanned(&of_other, key).await.expect(200);
+    if let Ok(answered) = lost.await.expect("no panic") {
+        assert_eq!(answered.body, again.body);
+    }
+    assert_eq!(other.timeline().await, ["booked", "checked_in"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -569,7 +617,7 @@ async fn visits_end_by_themselves() {
     let noted = cashier.post(&no_show, json!({})).await.expect(200);
     assert_eq!(noted.body["order"]["status"], "no_show");
     for (visit, payment) in [(&absent, &absent_payment), (&late, &late_payment)] {
-        eventually("a fifth is back", std::time::Duration::from_secs(20), async || {
+        eventually("a fifth is back", Duration::from_secs(20), async || {
             let payment = stack.vendors().payment(payment).await.expect("ordered");
             (payment.refunded() == 3_960).then_some(())
         })

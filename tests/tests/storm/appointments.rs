@@ -118,7 +118,7 @@ impl Client {
             return self.answer(told).await;
         }
         let call = self.move_call(told);
-        let reply = self.operation(call).await;
+        let reply = self.operation_on(told, call).await;
         let mut fine = vec![(200, ""), (409, "slot_taken")];
         if told.is_restless(&self.town) {
             fine.extend(MEANWHILE);
@@ -223,17 +223,10 @@ impl Client {
             // It has gone to somebody else.
             (403, "foreign_store"),
         ];
-        let (reply, again) = if matches!(what, "assign" | "grab") {
-            (self.operation(call).await, false)
-        } else {
-            self.definite(call).await
-        };
+        let reply = self.operation_on(told, call).await;
         self.note(what, &reply, &fine);
         if reply.status == 200 {
             self.told(&reply.body["order"], told.member);
-        } else if again {
-            // The try that had no answer may have done it, and then it is not theirs to say again.
-            self.look(told.id()).await;
         }
     }
 

@@ -125,13 +125,28 @@ impl Client {
 
     /// Sends an operation with a key: now and then twice at once, now and then once more afterwards.
     pub async fn operation(&mut self, call: Call) -> Reply {
+        self.operate(call, None).await
+    }
+
+    /// As [`Client::operation`], on an order that may change by itself between two that are sent at once:
+    /// then the one may be refused, and the other not.
+    pub async fn operation_on(&mut self, told: &Told, call: Call) -> Reply {
+        self.operate(call, Some(told.version())).await
+    }
+
+    async fn operate(&mut self, call: Call, version: Option<i64>) -> Reply {
         let call = call.key(&self.dice.key());
-        let (reply, _) = if self.dice.percent(10) {
+        let reply = if self.dice.percent(10) {
             let (one, two) = tokio::join!(self.definite(call.clone()), self.definite(call.clone()));
-            same(&one.0, &two.0);
-            if one.0.status < 300 { one } else { two }
+            let (one, two) = if one.0.status < 300 { (one.0, two.0) } else { (two.0, one.0) };
+            let now = one.body["order"]["version"].as_i64();
+            let meanwhile = version.zip(now).is_some_and(|(told, now)| now > told + 1);
+            if two.status < 300 || !meanwhile {
+                same(&one, &two);
+            }
+            one
         } else {
-            self.definite(call.clone()).await
+            self.definite(call.clone()).await.0
         };
         if reply.status < 300 && self.dice.percent(8) {
             same(&reply, &self.definite(call).await.0);
