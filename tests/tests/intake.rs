@@ -1,7 +1,6 @@
 //! What comes with a booking besides its time: answers to the service's form, and what is ordered
 //! beforehand.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -701,17 +700,34 @@ async fn book_beside(
     }
 }
 
-/// Orders are written one after the other: each row's number is less than that of every later one.
-fn in_order_of_commit(stack: &Stack, table: &str, columns: &str) -> Vec<Value> {
-    stack.d1(&format!("SELECT {columns} FROM {table} ORDER BY {table}.rowid"))
+/// Notes beside each item and each answer that is written what it would have to say at that moment.
+const WITNESS: &str = "CREATE TABLE witness (order_id TEXT, said TEXT, is_so TEXT);
+    CREATE TRIGGER witness_item AFTER INSERT ON order_item BEGIN
+        INSERT INTO witness VALUES (NEW.order_id, NEW.name || ' ' || NEW.price_fen,
+            (SELECT name || ' ' || price_fen FROM item WHERE id = NEW.item_id AND status = 'active'));
+    END;
+    CREATE TRIGGER witness_intake AFTER INSERT ON order_intake BEGIN
+        INSERT INTO witness VALUES (NEW.order_id,
+            json_array(NEW.form ->> 'version', NEW.form ->> '$.fields[0].label'),
+            (SELECT json_array(intake ->> 'version', intake ->> '$.fields[0].label') FROM service
+                WHERE id = NEW.service_id));
+    END;";
+
+/// All that was written was so when it was, and it is of so many orders, with so many rows of it in each.
+fn assert_witnessed(stack: &Stack, orders: usize, rows: usize) {
+    let all = stack.d1("SELECT * FROM witness");
+    let wrong: Vec<_> = all.iter().filter(|row| row["said"] != row["is_so"]).collect();
+    assert!(wrong.is_empty(), "{} of {}: {wrong:?}", wrong.len(), all.len());
+    assert_eq!(all.len(), orders * rows);
+    assert_eq!(stack.it("SELECT count(*) AS it FROM orders"), orders);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_ordered_costs_what_it_does_when_it_is_booked() {
     let stack = Stack::start().await;
+    stack.change_d1(WITNESS).await;
     let shop = stack.shop(6, Hours::Day).await;
     let owner = stack.owner().await;
-    // The price only rises, and what is sold no more has no successor before it is gone.
     let mut price = 1_000;
     let first = item(&stack, &shop, &format!("菜 {price}"), price, 9).await;
     let sold = Arc::new(Mutex::new(first));
@@ -747,22 +763,13 @@ async fn what_is_ordered_costs_what_it_does_when_it_is_booked() {
     };
     let (made, late) = book_beside(&stack, &shop, "/api/v1/bookings", body, raced, change).await;
 
-    let orders = in_order_of_commit(
-        &stack,
-        "orders",
-        "total_fen, (SELECT json_group_array(json_array(name, price_fen, quantity)) FROM order_item
-            WHERE order_id = orders.id) AS items",
-    );
-    assert_eq!((made.len(), orders.len()), (6 * 12, 6 * 12));
-    let mut before = 0;
-    for order in &orders {
-        let items: Value =
-            serde_json::from_str(order["items"].as_str().expect("items")).expect("JSON");
-        let fen = items[0][1].as_i64().expect("a price");
-        assert_eq!(items, json!([[format!("菜 {fen}"), fen, 2]]));
+    assert_witnessed(&stack, made.len(), 1);
+    for order in
+        stack.d1("SELECT total_fen, price_fen, name FROM orders JOIN order_item ON order_id = id")
+    {
+        let fen = order["price_fen"].as_i64().expect("a price");
         assert_eq!(order["total_fen"], 19_800 + 2 * fen);
-        assert!(fen >= before, "booked for {fen} when it cost {before} already");
-        before = fen;
+        assert_eq!(order["name"], format!("菜 {fen}"));
     }
     println!("{} prices, {late} refused between read and commit", price - 999);
     assert!(late > 0, "nobody was late");
@@ -773,17 +780,14 @@ async fn what_is_ordered_costs_what_it_does_when_it_is_booked() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_answered_is_what_is_asked_when_it_is_booked() {
     let stack = Stack::start().await;
+    stack.change_d1(WITNESS).await;
     let half = |form| json!({"duration_minutes": 30, "intake": form});
     let shop = stack.shop_with(6, Hours::Day, half(question("第 0 版", true))).await;
     let second = stack.service(&shop.store, half(question("第 0 版", true))).await;
     let owner = stack.owner().await;
     let both = [shop.clone(), Shop { service: second, ..shop.clone() }];
-    // By service: the form's version now, and what each version asks.
+    // The versions of both services' forms.
     let asked = Arc::new(Mutex::new([1, 1]));
-    let mut labels: HashMap<(String, i64), String> = HashMap::new();
-    for of in &both {
-        labels.insert((of.service.clone(), 1), "第 0 版".to_owned());
-    }
     let (forms, of) = (Arc::clone(&asked), both.clone());
     let body = move |technician: &str, start: &str| {
         let [one, two] = *forms.lock().expect("forms");
@@ -800,29 +804,14 @@ async fn what_is_answered_is_what_is_asked_when_it_is_booked() {
         changes += 1;
         let which = changes % 2;
         let (path, mut body) = service(&owner, &both[which]).await;
-        let label = format!("第 {changes} 版");
-        body["intake"]["fields"][0]["label"] = label.clone().into();
+        body["intake"]["fields"][0]["label"] = format!("第 {changes} 版").into();
         let service = owner.put(&path, body).await.expect(200).body;
         let version = service["intake"]["version"].as_i64().expect("a version");
-        labels.insert((both[which].service.clone(), version), label);
         asked.lock().expect("forms")[which] = version;
     };
     let (made, late) = book_beside(&stack, &shop, "/api/v1/visits", body, raced, change).await;
 
-    let kept = in_order_of_commit(&stack, "order_intake", "order_id, service_id, form");
-    assert_eq!((made.len(), kept.len()), (6 * 12, 2 * 6 * 12));
-    assert_eq!(stack.it("SELECT count(*) AS it FROM orders"), 6 * 12);
-    let mut before: HashMap<String, i64> = HashMap::new();
-    for row in &kept {
-        let form: Value =
-            serde_json::from_str(row["form"].as_str().expect("a form")).expect("JSON");
-        let version = form["version"].as_i64().expect("a version");
-        let service = row["service_id"].as_str().expect("a service").to_owned();
-        let label = &labels[&(service.clone(), version)];
-        assert_eq!(form["fields"][0]["label"], label.as_str());
-        let last = before.insert(service, version).unwrap_or_default();
-        assert!(version >= last, "version {version} answered when {last} was asked already");
-    }
+    assert_witnessed(&stack, made.len(), 2);
     println!("{changes} changes, {late} refused between read and commit");
     assert!(late > 0, "nobody was late");
     settled(&stack).await;
