@@ -74,6 +74,7 @@ export class World {
       OWNER_PHONE,
       HOLD_MINUTES: '15',
       WAITLIST_OFFER_MINUTES: '15',
+      INTAKE_KEEP_DAYS: '365',
       ...PAYMENT_NUMBERS,
     };
     this.today = Date.now();

@@ -55,6 +55,8 @@ pub struct Config {
     pub hold_minutes: i64,
     /// How long somebody on a waitlist is offered a place, in minutes: [`OFFER_MINUTES`].
     pub offer_minutes: i64,
+    /// How long after a visit the answers to its services' forms are kept, in days: [`INTAKE_KEEP_DAYS`].
+    pub intake_keep_days: i64,
 }
 
 /// Fewest and most minutes that a time is held for payment, and what holds when nothing is said.
@@ -63,6 +65,9 @@ pub const HOLD_MINUTES: (i64, i64, i64) = (5, 60, 15);
 /// Fewest and most minutes that a place is offered to somebody who waited, and what holds when nothing is
 /// said. A hold is not committed on in its last minute, so one minute would be none.
 pub const OFFER_MINUTES: (i64, i64, i64) = (2, 240, 15);
+
+/// Fewest and most days that answers to forms are kept after the visit, and what holds when nothing is said.
+pub const INTAKE_KEEP_DAYS: (i64, i64, i64) = (0, 3650, 365);
 
 /// Variables and secrets that must be there.
 pub const REQUIRED: &[&str] = &[
@@ -156,8 +161,9 @@ impl Config {
             wechat_pay,
             alipay,
             public_url,
-            hold_minutes: minutes(&read, "HOLD_MINUTES", HOLD_MINUTES)?,
-            offer_minutes: minutes(&read, "WAITLIST_OFFER_MINUTES", OFFER_MINUTES)?,
+            hold_minutes: number(&read, "HOLD_MINUTES", HOLD_MINUTES)?,
+            offer_minutes: number(&read, "WAITLIST_OFFER_MINUTES", OFFER_MINUTES)?,
+            intake_keep_days: number(&read, "INTAKE_KEEP_DAYS", INTAKE_KEEP_DAYS)?,
         })
     }
 }
@@ -269,16 +275,12 @@ fn quiet_hours(read: Read) -> Result<Option<Quiet>, String> {
     })
 }
 
-/// A number of minutes: the fewest, the most, and what holds when nothing is said.
-fn minutes(
-    read: Read,
-    name: &str,
-    (least, most, standard): (i64, i64, i64),
-) -> Result<i64, String> {
+/// A number: the least, the most, and what holds when nothing is said.
+fn number(read: Read, name: &str, (least, most, standard): (i64, i64, i64)) -> Result<i64, String> {
     let Some(text) = read(name) else { return Ok(standard) };
     text.parse()
         .ok()
-        .filter(|minutes| (least..=most).contains(minutes))
+        .filter(|number| (least..=most).contains(number))
         .ok_or_else(|| format!("{name} is not {least} to {most}"))
 }
 
@@ -307,6 +309,7 @@ mod tests {
             | "SMS_REGION"
             | "HOLD_MINUTES"
             | "WAITLIST_OFFER_MINUTES"
+            | "INTAKE_KEEP_DAYS"
             | "SMS_PROVIDER"
             | "QUIET_HOURS"
             | "WECHAT_MESSAGES"
@@ -328,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_messages_go_by_is_read_whole_or_refused() {
+    fn what_is_said_is_read_whole_or_refused() {
         let with = |name: &'static str, text: &'static str| {
             Config::parse(
                 move |asked| {
@@ -338,7 +341,11 @@ mod tests {
         };
         assert!(with("QUIET_HOURS", "22:00-08:00").is_ok_and(|config| config.quiet.is_some()));
         assert!(with("QUIET_HOURS", "none").is_ok_and(|config| config.quiet.is_none()));
+        assert!(with("INTAKE_KEEP_DAYS", "0").is_ok_and(|config| config.intake_keep_days == 0));
+        assert!(Config::parse(value).is_ok_and(|config| config.intake_keep_days == 365));
         let cases = [
+            ("INTAKE_KEEP_DAYS", "3651", "INTAKE_KEEP_DAYS is not 0 to 3650"),
+            ("INTAKE_KEEP_DAYS", "ever", "INTAKE_KEEP_DAYS is not 0 to 3650"),
             ("QUIET_HOURS", "night", "QUIET_HOURS is not"),
             ("SMS_MESSAGES", "booked=1 store", "SMS_MESSAGES has no lost"),
             ("SMS_MESSAGES", "lost=1 shop", "SMS_MESSAGES lost: no field shop"),

@@ -25,7 +25,7 @@ const PAYMENT_VARS = ['PUBLIC_URL'];
 /** Certificate mode: both or neither. */
 const CERTIFICATE_VARS = ['ALIPAY_APP_CERT_SN', 'ALIPAY_ROOT_CERT_SN'];
 /** The Worker has a default for it, or does without. */
-const WITH_DEFAULT = ['HOLD_MINUTES', 'SMS_PROVIDER', 'QUIET_HOURS', 'WECHAT_MESSAGES', 'WECHAT_ORDER_PAGE', 'WAITLIST_OFFER_MINUTES'];
+const WITH_DEFAULT = ['HOLD_MINUTES', 'SMS_PROVIDER', 'QUIET_HOURS', 'WECHAT_MESSAGES', 'WECHAT_ORDER_PAGE', 'WAITLIST_OFFER_MINUTES', 'INTAKE_KEEP_DAYS'];
 
 const config = readConfig({ config: 'wrangler.toml' });
 const missing = [];

@@ -25,7 +25,11 @@ const SERVICES = [
     steps: [{ name: '问询与检查', minutes: 5 }, { name: '热敷', minutes: 10 }, { name: '肩颈推拿', minutes: 35 }, { name: '拉伸', minutes: 10 }],
     add_ons: [{ name: '热敷', minutes: 15, price_fen: 3000 }, { name: '加钟', minutes: 30, price_fen: 9900 }],
   },
-  { category: '足疗', name: '足底按摩', description: '足浴加足底反射区按摩。', duration_minutes: 45, price_fen: 12800, buffer_after_minutes: 10, skills: ['足疗'] },
+  {
+    category: '足疗', name: '足底按摩', description: '足浴加足底反射区按摩。', duration_minutes: 45, price_fen: 12800,
+    buffer_after_minutes: 10, skills: ['足疗'],
+    intake: { fields: [{ key: 'care', label: '哪里要避开', kind: { type: 'text', max_chars: 100 } }] },
+  },
   {
     category: 'SPA', name: '全身精油 SPA', description: '全身精油舒压。', duration_minutes: 90, price_fen: 39800,
     buffer_before_minutes: 5, buffer_after_minutes: 15, skills: ['SPA'], deposit: { kind: 'percent', percent: 30 },

@@ -61,7 +61,8 @@ export async function tellTable(told, { store, technician, lin, manager, date })
   check(order.total_fen === 20_000 + 26_800 + 4 * 3_800, '菜应计入总价');
   note(`订单 ${order.status}  ${when(start_at)}  ${order.lines[0].resources[0].name}  共 ${yuan(order.total_fen)}`);
   const seen = await call(manager, 200, 'GET', `/api/v1/staff/orders/${order.id}`);
-  note(`店里看到:${seen.items.map((item) => `${item.name} ×${item.quantity}`).join('、')};${seen.intake.answers.guests} 位,忌口 ${seen.intake.answers.avoid.join('、')};${when(seen.intake.agreed_at)} 同意了说明`);
+  const { answered } = seen.intakes[0];
+  note(`店里看到:${seen.items.map((item) => `${item.name} ×${item.quantity}`).join('、')};${answered.answers.guests} 位,忌口 ${answered.answers.avoid.join('、')};${when(answered.agreed_at)} 同意了说明`);
   await call(lin, 200, 'PUT', `/api/v1/orders/${order.id}/intake`, { ...said, answers: { ...answers, guests: 8 } });
   note('到店前她改成八位');
   await call(lin, 200, 'POST', `/api/v1/orders/${order.id}/cancel`, {}, { key: newKey() });

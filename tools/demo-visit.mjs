@@ -18,7 +18,10 @@ export async function tellVisit(told, scene) {
     // Who does no feet has time for more afterwards.
     { service_id: shoulders.id, technician_id: named(technicians, '李明').id, guest: '林女士', add_ons: [warmth.id] },
     { service_id: shoulders.id, starts: 'with_previous', guest: '林妈妈' },
-    { service_id: feet.id, starts: 'after_previous', guest: '林妈妈' },
+    {
+      service_id: feet.id, starts: 'after_previous', guest: '林妈妈',
+      intake: { form_version: feet.intake.version, answers: { care: '左脚踝扭过' } },
+    },
   ];
   const wanted = { store_id: store.id, from: date(12), days: 1, lines };
   const { starts } = await call(lin, 200, 'POST', '/api/v1/visits/availability', wanted);
@@ -33,6 +36,10 @@ export async function tellVisit(told, scene) {
   check(order.lines[0].technician_id !== order.lines[1].technician_id, '同时做要两位技师');
   note(`一个订单,一次付清,共 ${yuan(order.total_fen)}`);
   const [first, , last] = order.lines;
+  const { intakes } = await call(manager, 200, 'GET', `/api/v1/staff/orders/${order.id}`);
+  check(intakes.length === 1 && intakes[0].line_id === last.id, '只有足底问了,答的是那一项');
+  const { form, answers } = intakes[0].answered;
+  note(`${last.guest} ${last.service_name} 填了:${form.fields[0].label} ${answers.care}`);
   const extend = `/api/v1/staff/orders/${order.id}/extend`;
   ({ order } = await call(manager, 200, 'POST', extend, { line_id: first.id, add_ons: [more.id] }, { key: newKey() }));
   note(`林女士加钟,做到 ${when(order.lines.find((line) => line.id === first.id).end_at)},共 ${yuan(order.total_fen)}`);

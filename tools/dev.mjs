@@ -149,6 +149,7 @@ function writeVars() {
     ...PAYMENT_NUMBERS,
     HOLD_MINUTES: '15',
     WAITLIST_OFFER_MINUTES: '15',
+    INTAKE_KEEP_DAYS: '365',
     SANDBOX_SPEED: '60', // a notification that was refused comes again after a quarter of a second
     ...kept,
     ...keyVars(KEYS, kept.ALIPAY_MODE),

@@ -182,7 +182,7 @@ pub(crate) async fn book_as_member(
         place: Where::of(place, address_id, None)?,
         add_ons: add_ons.0,
         offered: None,
-        extras: Extras { intake, items, may_wait: false },
+        extras: Extras { intakes: vec![intake], items, may_wait: false },
     };
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
     book(&ctx, Booker::Member(member), operator, wish, customer, note.unwrap_or_default()).await
@@ -230,7 +230,7 @@ pub(crate) async fn book_as_staff(
         place: Where::of(place, address_id, address)?,
         add_ons: add_ons.0,
         offered: None,
-        extras: Extras { intake, items, may_wait: true },
+        extras: Extras { intakes: vec![intake], items, may_wait: true },
     };
     let customer = Customer::of_staff(member_id, contact_name, contact_phone);
     book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
@@ -417,7 +417,8 @@ pub(crate) async fn book(
         offer.visit(address.point()?, true)?;
     }
     let (start, date) = offer.start(ctx.now, wish.start_at, by_staff)?;
-    let extras = wish.extras.checked(&rows, extras_at, offer.intake.as_ref())?;
+    let form = ("intake".to_owned(), offer.intake.as_ref());
+    let extras = wish.extras.checked(&rows, extras_at, [form])?;
 
     // 2. Hold.
     let op = operator.op();
@@ -758,7 +759,8 @@ impl Made<'_> {
         if let Some(offered) = self.offered {
             statements.extend(waitlist::queries::booked(&offered.entry_id, &order_id, ctx.now));
         }
-        statements.extend(self.extras.insert(&order_id, line.service_id, self.actor, ctx.now)?);
+        let line_ids: Vec<&str> = lines.iter().map(|line| line.claim_id).collect();
+        statements.extend(self.extras.insert(&order_id, &line_ids, self.actor, ctx.now)?);
         let change = if waits { Change::AwaitingPayment } else { Change::Booked };
         let appointment = reminder::Appointment {
             order_id: &order_id,

@@ -25,6 +25,7 @@ use crate::catalog::{Mode, Place};
 use crate::d1::{Rows, Statement};
 use crate::error::{Answer, Code, Problem};
 use crate::extras::Extras;
+use crate::extras::answers::Intake;
 use crate::extras::order::Ordered;
 use crate::http::extract::{Body, Operation};
 use crate::http::fields::{At, Date, Id, Instant, Int, List, Name, Note, Phone};
@@ -47,7 +48,7 @@ pub enum Starts {
 }
 
 /// A line of a visit.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VisitLine {
     service_id: Id,
@@ -60,6 +61,8 @@ pub struct VisitLine {
     /// Add-ons of the service that are taken with it.
     #[serde(default)]
     add_ons: AddOnIds,
+    /// Answers to the service's form, when it asks something; of no account where only times are looked for.
+    intake: Option<Intake>,
 }
 
 /// One to six.
@@ -120,7 +123,9 @@ pub(crate) async fn visit_as_member(
     limits::count(&ctx, Limiter::Booking, member.id.as_str()).await?;
     let operator = Operator::new(format!("member:{}", member.id), &operation);
     let MemberVisit { store_id, start_at, payment, note, items, lines } = operation.body;
-    let wish = Wish { store_id, start_at, payment, extras: ordered(items), lines: lines.0 };
+    let mut lines = lines.0;
+    let extras = extras(&mut lines, items, false);
+    let wish = Wish { store_id, start_at, payment, extras, lines };
     let customer = Customer { member_id: Some(member.id.clone()), ..Customer::default() };
     book(&ctx, Booker::Member(member), operator, wish, customer, note.unwrap_or_default()).await
 }
@@ -150,14 +155,17 @@ pub(crate) async fn visit_as_staff(
         lines,
     } = operation.body;
     let payment = Payment::AtStore;
-    let wish = Wish { store_id, start_at, payment, extras: ordered(items), lines: lines.0 };
+    let mut lines = lines.0;
+    let extras = extras(&mut lines, items, true);
+    let wish = Wish { store_id, start_at, payment, extras, lines };
     let customer = Customer::of_staff(member_id, contact_name, contact_phone);
     book(&ctx, Booker::Staff(staff), operator, wish, customer, note.unwrap_or_default()).await
 }
 
-/// What comes with a visit. A form that one of its services asks is answered before the visit.
-fn ordered(items: Ordered) -> Extras {
-    Extras { intake: None, items, may_wait: true }
+/// What comes with a visit: the answers are taken from its lines.
+fn extras(lines: &mut [VisitLine], items: Ordered, may_wait: bool) -> Extras {
+    let intakes = lines.iter_mut().map(|line| line.intake.take()).collect();
+    Extras { intakes, items, may_wait }
 }
 
 /// What is wished for.
@@ -341,7 +349,9 @@ async fn book(
         .map_err(|code| Problem::from(code).at("start_at"))?;
     let starts = found.starts(start);
     let dates = check(ctx, &found, &wish, &customer, (&starts, by_staff))?;
-    let extras = wish.extras.checked(&rows, extras_at, None)?;
+    let forms = found.offers.iter().enumerate();
+    let forms = forms.map(|(at, offer)| (format!("lines[{at}].intake"), offer.intake.as_ref()));
+    let extras = wish.extras.checked(&rows, extras_at, forms)?;
 
     // 2. Hold.
     let op = operator.op();

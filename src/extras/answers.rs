@@ -18,7 +18,7 @@ use zhundian_domain::intake::{
 use crate::error::{Answer, Code, Problem};
 use crate::extras::form::Version;
 use crate::http::extract::refusal;
-use crate::http::fields::{Int, Text};
+use crate::http::fields::{Id, Int, Text};
 
 type Number = Int<-1_000_000_000, 1_000_000_000>;
 type Line = Text<0, MAX_TEXT_CHARS, true>;
@@ -41,6 +41,31 @@ pub struct Intake {
 impl fmt::Debug for Intake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Intake").field("form_version", &self.form_version).finish_non_exhaustive()
+    }
+}
+
+/// Answers to the form of one of an order's lines.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LineIntake {
+    /// The line; needed when several of the order's lines ask something.
+    line_id: Option<Id>,
+    /// The form's version that was shown.
+    form_version: Version,
+    /// By the fields' keys.
+    #[serde(default)]
+    answers: Answers,
+    /// The version of the text that was agreed to, where there is one.
+    #[serde(default)]
+    consent_version: Option<Version>,
+}
+
+impl LineIntake {
+    /// Which line is answered for, and how.
+    #[must_use]
+    pub fn into_parts(self) -> (Option<Id>, Intake) {
+        let Self { line_id, form_version, answers, consent_version } = self;
+        (line_id, Intake { form_version, answers, consent_version })
     }
 }
 

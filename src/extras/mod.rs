@@ -1,13 +1,14 @@
-//! What comes with a booking besides its time: the answers to the service's form, and what is ordered
+//! What comes with a booking besides its time: the answers to its services' forms, and what is ordered
 //! beforehand.
 //!
 //! - [`form`]: what a service asks, as the merchant writes it; its rules are `zhundian_domain::intake`;
-//! - [`answers`]: what a customer answers;
+//! - [`answers`]: what a customer answers, for each line of a visit by itself;
 //! - [`order`]: what is ordered of the store's items, at the price of the moment;
 //! - [`fill`]: answering later, before the visit;
 //! - [`seen`]: both in the detail of an order, and nowhere else: answers are personal.
 //!
-//! A booking that has neither reads and writes no statement more.
+//! A booking that has neither reads and writes no statement more. Answers are deleted so many days after the
+//! visit (`INTAKE_KEEP_DAYS`, [`crate::jobs::expire_rows`]).
 
 pub mod answers;
 pub mod fill;
@@ -38,18 +39,19 @@ pub fn routes() -> Routes {
 /// What a booking wishes besides its time.
 #[derive(Default)]
 pub struct Extras {
-    /// Answers to the service's form.
-    pub intake: Option<Intake>,
+    /// Answers to the form of each line's service.
+    pub intakes: Vec<Option<Intake>>,
     /// What is ordered.
     pub items: Ordered,
-    /// Whether the form may be answered later.
+    /// Whether the forms may be answered later.
     pub may_wait: bool,
 }
 
 /// What comes with a booking about to be made.
 #[derive(Default)]
 pub struct Checked {
-    answered: Option<Answered>,
+    /// By the lines' places.
+    answered: Vec<(usize, Answered)>,
     items: Vec<Chosen>,
 }
 
@@ -60,19 +62,28 @@ impl Extras {
         order::read(&self.items, store_id)
     }
 
-    /// Checks them against the service's form and against the items that [`Extras::read`] found, row
-    /// `index`.
+    /// Checks them against the items that [`Extras::read`] found, row `index`, and against the forms of the
+    /// lines' services, each with the path of its answers in the body.
     ///
     /// # Errors
     /// The first thing that is wrong, at its field.
-    pub fn checked(self, rows: &Rows, index: usize, form: Option<&Form>) -> Answer<Checked> {
-        let answered = match self.intake {
-            Some(intake) => Some(intake.checked(form, "intake.")?),
-            None if !self.may_wait && form.is_some_and(Form::is_required) => {
-                return Err(Problem::from(Code::IntakeRequired).at("intake"));
+    pub fn checked<'a>(
+        self,
+        rows: &Rows,
+        index: usize,
+        forms: impl IntoIterator<Item = (String, Option<&'a Form>)>,
+    ) -> Answer<Checked> {
+        let mut answered = Vec::new();
+        let mut intakes = self.intakes.into_iter();
+        for (line, (at, form)) in forms.into_iter().enumerate() {
+            match intakes.next().flatten() {
+                Some(intake) => answered.push((line, intake.checked(form, &format!("{at}."))?)),
+                None if !self.may_wait && form.is_some_and(Form::is_required) => {
+                    return Err(Problem::from(Code::IntakeRequired).at(at));
+                }
+                None => {}
             }
-            None => None,
-        };
+        }
         let found = if self.items.0.is_empty() { Vec::new() } else { rows.all::<ItemRow>(index)? };
         Ok(Checked { answered, items: order::chosen(&self.items, found)? })
     }
@@ -90,20 +101,22 @@ impl Checked {
         self.items().map(|(quantity, each_fen)| quantity * each_fen).sum()
     }
 
-    /// What writes them with the order, under the condition that form and items are what they were.
+    /// What writes them with the order and its lines, under the condition that forms and items are what they
+    /// were.
     ///
     /// # Errors
     /// None in practice.
     pub fn insert(
         &self,
         order_id: &Id,
-        service_id: &Id,
+        line_ids: &[&str],
         actor: &Actor,
         now: i64,
     ) -> Answer<Vec<Statement>> {
         let mut statements = Vec::new();
-        if let Some(answered) = &self.answered {
-            statements.extend(queries::put_intake(order_id, service_id, answered, actor, now)?);
+        for (line, answered) in &self.answered {
+            let line_id = line_ids.get(*line).ok_or_else(|| Problem::internal("no such line"))?;
+            statements.extend(queries::put_intake(line_id, answered, actor, now)?);
         }
         if !self.items.is_empty() {
             let items = serde_json::to_string(&self.items).map_err(Problem::internal)?;

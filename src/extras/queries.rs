@@ -7,6 +7,9 @@ use crate::http::fields::Id;
 use crate::order::Actor;
 use crate::sql;
 
+/// Answers deleted in one run.
+const EXPIRE_ROWS: i64 = 5_000;
+
 /// Those of a list of items that the store sells.
 #[must_use]
 pub fn items(store_id: &Id, ids: &str) -> Statement {
@@ -41,14 +44,13 @@ pub fn insert_items(order_id: &Id, items: &str) -> [Statement; 2] {
     ]
 }
 
-/// Writes an order's answers in place of those before, unless the service's form is another by now
-/// (raises `intake_version`).
+/// Writes a line's answers in place of those before, unless its service's form is another by now (raises
+/// `intake_version`).
 ///
 /// # Errors
 /// None in practice.
 pub fn put_intake(
-    order_id: &Id,
-    service_id: &Id,
+    line_id: &str,
     answered: &Answered,
     actor: &Actor,
     now: i64,
@@ -58,19 +60,19 @@ pub fn put_intake(
     Ok([
         precondition(
             "intake_version",
-            "EXISTS (SELECT 1 FROM service WHERE id = ?1 AND intake ->> 'version' = ?2)",
-            vec![service_id.into(), answered.form.version.into()],
+            "EXISTS (SELECT 1 FROM order_line l JOIN service s ON s.id = l.service_id
+                WHERE l.id = ?1 AND s.intake ->> 'version' = ?2)",
+            vec![line_id.into(), answered.form.version.into()],
         ),
         sql!(
-            "INSERT INTO order_intake (order_id, service_id, form, answers, answered_at,
+            "INSERT INTO order_intake (line_id, order_id, service_id, end_at, form, answers, answered_at,
                 answered_by_kind, answered_by, agreed_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
-             ON CONFLICT (order_id) DO UPDATE SET service_id = excluded.service_id,
-                form = excluded.form, answers = excluded.answers,
+             SELECT id, order_id, service_id, end_at, ?2, ?3, ?4, ?5, ?6, ?7
+             FROM order_line WHERE id = ?1
+             ON CONFLICT (line_id) DO UPDATE SET form = excluded.form, answers = excluded.answers,
                 answered_at = excluded.answered_at, answered_by_kind = excluded.answered_by_kind,
                 answered_by = excluded.answered_by, agreed_at = excluded.agreed_at",
-            order_id,
-            service_id,
+            line_id,
             form,
             answers,
             now,
@@ -85,40 +87,56 @@ pub fn put_intake(
 #[must_use]
 pub fn to_fill(order_id: &Id) -> Statement {
     sql!(
-        "SELECT json_object('member_id', member_id, 'store_id', store_id, 'service_id', service_id,
-            'start_at', start_at, 'time_zone',
-            (SELECT time_zone FROM store WHERE id = orders.store_id),
-            'form', (SELECT json(intake) FROM service WHERE id = orders.service_id)) AS json
+        "SELECT json_object('member_id', member_id, 'store_id', store_id, 'start_at', start_at,
+            'time_zone', (SELECT time_zone FROM store WHERE id = orders.store_id),
+            'lines', (SELECT json_group_array(json_array(l.id, json(s.intake)))
+                FROM order_line l JOIN service s ON s.id = l.service_id
+                WHERE l.order_id = orders.id)) AS json
          FROM orders WHERE id = ?1",
         order_id
     )
 }
 
+/// Whether the visit of an order is not over, as SQL.
+const OPEN: &str = "status IN ('pending_payment', 'paid', 'confirmed', 'in_service')";
+
 /// The visit of the order is not over (raises `order_open`).
 #[must_use]
 pub fn is_open(order_id: &Id) -> Statement {
-    precondition(
-        "order_open",
-        "EXISTS (SELECT 1 FROM orders WHERE id = ?1
-            AND status IN ('pending_payment', 'paid', 'confirmed', 'in_service'))",
-        vec![order_id.into()],
-    )
+    let is_open = format!("EXISTS (SELECT 1 FROM orders WHERE id = ?1 AND {OPEN})");
+    precondition("order_open", &is_open, vec![order_id.into()])
 }
 
-/// The answers and items of an order.
+/// The answers and items of an order, and which of its lines are still to be answered for.
 #[must_use]
 pub fn seen(order_id: &Id) -> Statement {
     sql!(
-        "SELECT json_object(
-            'intake', (SELECT json_object('form', json(form), 'answers', json(answers),
-                'answered_at', answered_at, 'answered_by', answered_by_kind, 'agreed_at', agreed_at)
-                FROM order_intake WHERE order_id = o.id),
-            'asks', json(CASE WHEN EXISTS (SELECT 1 FROM service
-                WHERE id = o.service_id AND intake IS NOT NULL) THEN 'true' ELSE 'false' END),
-            'items', (SELECT json_group_array(json_object('item_id', item_id, 'name', name,
-                'price_fen', price_fen, 'quantity', quantity)) FROM (SELECT * FROM order_item
-                WHERE order_id = o.id ORDER BY position))) AS json
-         FROM orders o WHERE o.id = ?1",
+        format!(
+            "SELECT json_object(
+                'intakes', (SELECT json_group_array(json_object('line_id', l.id,
+                    'answered', json(CASE WHEN i.line_id IS NOT NULL THEN json_object(
+                        'form', json(i.form), 'answers', json(i.answers), 'answered_at', i.answered_at,
+                        'answered_by', i.answered_by_kind, 'agreed_at', i.agreed_at) END)))
+                    FROM (SELECT * FROM order_line WHERE order_id = o.id ORDER BY start_at, rowid) l
+                    LEFT JOIN order_intake i ON i.line_id = l.id
+                    WHERE i.line_id IS NOT NULL OR (o.{OPEN} AND EXISTS (SELECT 1 FROM service
+                        WHERE id = l.service_id AND intake IS NOT NULL))),
+                'items', (SELECT json_group_array(json_object('item_id', item_id, 'name', name,
+                    'price_fen', price_fen, 'quantity', quantity)) FROM (SELECT * FROM order_item
+                    WHERE order_id = o.id ORDER BY position))) AS json
+             FROM orders o WHERE o.id = ?1"
+        ),
         order_id
+    )
+}
+
+/// Deletes answers for lines that ended before an instant, a few thousand at a time.
+#[must_use]
+pub fn expire(before: i64) -> Statement {
+    sql!(
+        "DELETE FROM order_intake WHERE line_id IN (SELECT line_id FROM order_intake
+            WHERE end_at < ?1 ORDER BY end_at LIMIT ?2)",
+        before,
+        EXPIRE_ROWS
     )
 }

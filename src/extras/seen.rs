@@ -43,6 +43,15 @@ impl AnsweredIntake {
     }
 }
 
+/// What was answered for a line of an order.
+#[derive(Serialize, ToSchema)]
+pub struct LineAnswers {
+    /// The line.
+    line_id: Id,
+    /// What was answered; null when its service asks something that still may be answered.
+    answered: Option<AnsweredIntake>,
+}
+
 /// Something that was ordered with a booking, as it was called and cost then.
 #[derive(Serialize, Deserialize, ToSchema)]
 pub struct BookedItem {
@@ -57,9 +66,14 @@ pub struct BookedItem {
 /// The row that [`super::queries::seen`] answers.
 #[derive(Deserialize)]
 pub struct Row {
-    intake: Option<IntakeRow>,
-    asks: bool,
+    intakes: Vec<LineRow>,
     items: Vec<BookedItem>,
+}
+
+#[derive(Deserialize)]
+struct LineRow {
+    line_id: Id,
+    answered: Option<IntakeRow>,
 }
 
 #[derive(Deserialize)]
@@ -72,17 +86,21 @@ struct IntakeRow {
 }
 
 impl Row {
-    /// What was answered, whether it is missing, and what was ordered.
+    /// What was answered or is to be, by line, and what was ordered.
     #[must_use]
-    pub fn into_view(self, zone: Zone) -> (Option<AnsweredIntake>, bool, Vec<BookedItem>) {
-        let intake = self.intake.map(|row| AnsweredIntake {
+    pub fn into_view(self, zone: Zone) -> (Vec<LineAnswers>, Vec<BookedItem>) {
+        let answered = |row: IntakeRow| AnsweredIntake {
             form: row.form,
             answers: row.answers,
             answered_at: At::new(zone, row.answered_at),
             answered_by: row.answered_by,
             agreed_at: row.agreed_at.map(|at| At::new(zone, at)),
+        };
+        let lines = self.intakes.into_iter();
+        let lines = lines.map(|LineRow { line_id, answered: row }| LineAnswers {
+            line_id,
+            answered: row.map(answered),
         });
-        let missing = self.asks && intake.is_none();
-        (intake, missing, self.items)
+        (lines.collect(), self.items)
     }
 }

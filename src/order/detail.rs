@@ -9,7 +9,7 @@ use crate::auth::caller::{Member, Staff};
 use crate::auth::permission::Permission;
 use crate::error::{Answer, Code, Problem};
 use crate::extras;
-use crate::extras::seen::{self, AnsweredIntake, BookedItem};
+use crate::extras::seen::{self, BookedItem, LineAnswers};
 use crate::http::extract::PathId;
 use crate::http::fields::{At, Id};
 use crate::http::{Ctx, Json};
@@ -20,10 +20,8 @@ use crate::order::{queries, view};
 pub struct Detail {
     /// The order.
     order: view::Order,
-    /// What was answered to the service's form; null when nothing was.
-    intake: Option<AnsweredIntake>,
-    /// Whether the service asks something and nothing was answered.
-    intake_missing: bool,
+    /// What was answered for its lines, and those for which something is still to be answered, in their order.
+    intakes: Vec<LineAnswers>,
     /// What was ordered beforehand.
     items: Vec<BookedItem>,
     /// What happened to it, oldest first.
@@ -120,8 +118,8 @@ async fn detail(ctx: &Ctx, id: &Id) -> Answer<Detail> {
     let order = row.into_view();
     let timeline =
         rows.one::<Vec<EventRow>>(1)?.into_iter().map(|event| into_event(zone, event)).collect();
-    let (intake, intake_missing, items) = rows.one::<seen::Row>(2)?.into_view(zone);
-    Ok(Detail { order, intake, intake_missing, items, timeline })
+    let (intakes, items) = rows.one::<seen::Row>(2)?.into_view(zone);
+    Ok(Detail { order, intakes, items, timeline })
 }
 
 fn into_event(zone: Zone, event: EventRow) -> Event {

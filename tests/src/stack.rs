@@ -355,6 +355,7 @@ fn variables(port: u16, sandbox_port: u16, others: &[(&str, &str)]) -> Vec<(Stri
         ("PUBLIC_URL", format!("http://127.0.0.1:{port}")),
         ("HOLD_MINUTES", "15".into()),
         ("WAITLIST_OFFER_MINUTES", "15".into()),
+        ("INTAKE_KEEP_DAYS", "365".into()),
         ("WECHAT_BASE_URL", sandbox.clone()),
         ("WECHAT_APPID", "wx0000000000000001".into()),
         ("WECHAT_SECRET", secret()),

@@ -14,7 +14,7 @@ const PAST: u32 = 10_000;
 const MAY_READ: u64 = 4_000;
 
 /// Past orders of the shop as rows, each with its line, a room, two events, its payment with both sides of
-/// the ledger, and a message that is not old enough to be deleted.
+/// the ledger, and a message and answers that are not old enough to be deleted.
 fn past_orders(shop: &Shop, room: &str, member: &str) -> String {
     let (store, service) = (&shop.store, &shop.service);
     let technician = &shop.technicians[0];
@@ -44,6 +44,10 @@ fn past_orders(shop: &Shop, room: &str, member: &str) -> String {
             block_start, block_end, quantity, status)
          {of} {room_claim}, {order}, {line}, '{store}', 'room:{room}', {start}, {start} + 3600000,
             {start}, {start} + 3600000, 1, iif(n % 10, 'live', 'cancelled') FROM past;
+         INSERT INTO order_intake (line_id, order_id, service_id, form, answers, answered_at,
+            answered_by_kind, answered_by, end_at)
+         {of} {line}, {order}, '{service}', '{{\"version\":1,\"consent\":null,\"fields\":[]}}', '{{}}',
+            {start}, 'member', '{member}', {start} + 3600000 FROM past;
          INSERT INTO order_event (id, order_id, at, kind, actor_kind)
          {of} {order}, {order}, {start}, 'booked', 'system' FROM past;
          INSERT INTO payment (id, order_id, store_id, provider, channel, amount_fen, status, description,
@@ -182,7 +186,7 @@ async fn a_day(stack: &Stack, shop: &Shop, classes: &Shop, plans: &Shop, member:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_reads_more_for_the_orders_of_the_past() {
-    let stack = Stack::start().await;
+    let stack = Stack::start_with(&[("INTAKE_KEEP_DAYS", "500")]).await;
     stack.plans(true).await;
     let shop = stack.shop_with(2, Hours::Day, json!({})).await;
     let classes = stack.shop_with(1, Hours::Day, json!({"modes": ["direct", "group"]})).await;

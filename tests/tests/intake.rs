@@ -1,10 +1,15 @@
 //! What comes with a booking besides its time: answers to the service's form, and what is ordered
 //! beforehand.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use zhundian_tests::visit::at;
+use tokio::task::JoinSet;
+use zhundian_tests::audit::Audit;
+use zhundian_tests::visit::{at, ms};
 use zhundian_tests::world::{date, some_phone};
-use zhundian_tests::{Api, Hours, Reply, Shop, Stack, Visit};
+use zhundian_tests::{Api, Hours, Reply, Shop, Stack, Visit, eventually, now_ms};
 
 fn form() -> Value {
     json!({
@@ -265,12 +270,12 @@ async fn answers_are_seen_with_the_order_and_nowhere_else() {
     assert_eq!(fault(&reply), (409, "intake_changed", "intake.form_version"));
     for (api, prefix) in [(&member, ""), (&owner, "staff/"), (&technician, "staff/")] {
         let seen = detail(api, prefix, &order).await;
-        assert_eq!(seen["intake"]["answers"]["allergy"], SECRET);
-        assert_eq!(seen["intake"]["form"]["fields"][0]["label"], "过敏史");
-        assert_eq!(seen["intake"]["form"]["consent"]["version"], 1);
-        assert_eq!(seen["intake"]["answered_by"], "member");
-        assert!(seen["intake"]["agreed_at"].is_string(), "{seen}");
-        assert_eq!(seen["intake_missing"], false);
+        assert_eq!(seen["intakes"][0]["answered"]["answers"]["allergy"], SECRET);
+        assert_eq!(seen["intakes"][0]["answered"]["form"]["fields"][0]["label"], "过敏史");
+        assert_eq!(seen["intakes"][0]["answered"]["form"]["consent"]["version"], 1);
+        assert_eq!(seen["intakes"][0]["answered"]["answered_by"], "member");
+        assert!(seen["intakes"][0]["answered"]["agreed_at"].is_string(), "{seen}");
+        assert_eq!(seen["intakes"].as_array().map(Vec::len), Some(1));
     }
     let day = format!("?store_id={}&from={}", shop.store, date(2));
     for (api, path) in [
@@ -301,7 +306,9 @@ async fn who_was_booked_by_staff_answers_before_the_visit() {
         "member_id": me});
     let booked = owner.post("/api/v1/staff/bookings", body.clone()).idempotent().await.expect(201);
     let order = booked.text("/order/id").to_owned();
-    assert_eq!(detail(&member, "", &order).await["intake_missing"], true);
+    let seen = detail(&member, "", &order).await;
+    let missing = json!([{"line_id": seen["order"]["lines"][0]["id"], "answered": null}]);
+    assert_eq!(seen["intakes"], missing);
     body["intake"] = answers("");
     let refused = owner.post("/api/v1/staff/bookings", body).idempotent().await;
     assert_eq!(fault(&refused), (422, "missing_field", "intake.answers.allergy"));
@@ -311,19 +318,20 @@ async fn who_was_booked_by_staff_answers_before_the_visit() {
     assert_eq!(fault(&refused), (422, "missing_field", "answers.allergy"));
     stack.some_member().await.put(&path, answers("花粉")).await.refused(404, "not_found");
     let kept = member.put(&path, answers("花粉")).await.expect(200).body;
-    assert_eq!(kept, detail(&member, "", &order).await["intake"]);
+    assert_eq!(kept, detail(&member, "", &order).await["intakes"][0]["answered"]);
     let staff = format!("/api/v1/staff/orders/{order}/intake");
     owner.put(&staff, answers("花生")).await.check(200);
     let seen = detail(&member, "", &order).await;
-    assert_eq!(seen["intake"]["answers"]["allergy"], "花生");
-    assert_eq!(seen["intake"]["answered_by"], "staff");
-    assert_eq!(seen["intake_missing"], false);
+    assert_eq!(seen["intakes"][0]["answered"]["answers"]["allergy"], "花生");
+    assert_eq!(seen["intakes"][0]["answered"]["answered_by"], "staff");
+    assert_eq!(seen["intakes"].as_array().map(Vec::len), Some(1));
 
     member.post(format!("/api/v1/orders/{order}/cancel"), json!({})).await.check(200);
     for (api, path) in [(&member, &path), (&owner, &staff)] {
         api.put(path, answers("虾")).await.refused(409, "order_not_changeable");
     }
-    assert_eq!(detail(&member, "", &order).await["intake"]["answers"]["allergy"], "花生");
+    let seen = detail(&member, "", &order).await;
+    assert_eq!(seen["intakes"][0]["answered"]["answers"]["allergy"], "花生");
     let plain = stack.shop(1, Hours::Day).await;
     let order = plain.book(&member, None, &at(3, "15:00")).await.expect(201);
     let path = format!("/api/v1/orders/{}/intake", order.text("/order/id"));
@@ -458,4 +466,396 @@ async fn items_that_cannot_be_ordered_change_nothing() {
     moved.as_object_mut().expect("an item").retain(|field, _| field != "id" && field != "status");
     moved["store_id"] = other.store.clone().into();
     owner.put(format!("/api/v1/admin/items/{tea}"), moved).await.refused(409, "field_fixed");
+}
+
+/// A form with one question.
+fn question(label: &str, required: bool) -> Value {
+    let kind = json!({"type": "text", "max_chars": 20});
+    json!({"fields": [{"key": "care", "label": label, "required": required, "kind": kind}]})
+}
+
+fn care(version: i64, text: &str) -> Value {
+    json!({"form_version": version, "answers": {"care": text}})
+}
+
+/// A visit of these lines, to be paid at the store.
+fn visit(shop: &Shop, start: &str, lines: &Value) -> Value {
+    json!({"store_id": shop.store, "start_at": start, "payment": "at_store", "lines": lines})
+}
+
+/// A store's services: two guests have the one with the long form, one of them another that asks, the other
+/// one that does not.
+struct Party {
+    shop: Shop,
+    asking: String,
+    plain: String,
+}
+
+impl Party {
+    async fn new(stack: &Stack) -> Self {
+        let shop = stack.shop_with(2, Hours::Day, json!({"intake": form()})).await;
+        let asks = json!({"duration_minutes": 30, "intake": question("哪里要小心", true)});
+        let asking = stack.service(&shop.store, asks).await;
+        let plain = stack.service(&shop.store, json!({"duration_minutes": 30})).await;
+        Self { shop, asking, plain }
+    }
+
+    /// The visit's lines with these answers.
+    fn lines(&self, given: [&Value; 4]) -> Value {
+        let mut lines = json!([
+            {"service_id": self.shop.service, "guest": "甲"},
+            {"service_id": self.shop.service, "guest": "乙", "starts": "with_previous"},
+            {"service_id": self.asking, "guest": "乙"},
+            {"service_id": self.plain, "guest": "甲", "starts": "with_previous"},
+        ]);
+        for (at, intake) in given.into_iter().enumerate().filter(|(_, intake)| !intake.is_null()) {
+            lines[at]["intake"] = intake.clone();
+        }
+        lines
+    }
+
+    async fn booked(&self, member: &Api, start: &str) -> Reply {
+        let lines = self.lines([&answers("花粉"), &answers("虾"), &care(1, "膝盖"), &Value::Null]);
+        let body = visit(&self.shop, start, &lines);
+        member.post("/api/v1/visits", body).idempotent().await.expect(201)
+    }
+}
+
+/// Line and answers of one of the lines that are told of.
+fn answered(seen: &Value, at: usize) -> (&Value, &Value) {
+    let told = &seen["intakes"][at];
+    (&told["line_id"], &told["answered"]["answers"])
+}
+
+#[tokio::test]
+async fn each_line_of_a_visit_has_answers_of_its_own() {
+    let stack = Stack::start().await;
+    let party = Party::new(&stack).await;
+    let member = stack.some_member().await;
+    let (none, one, two, three) =
+        (&Value::Null, &answers("花粉"), &answers("虾"), &care(1, "膝盖"));
+    let before = stack.everything().await;
+    for (given, status, code, field) in [
+        ([none, none, none, none], 422, "intake_required", "lines[0].intake"),
+        ([one, none, three, none], 422, "intake_required", "lines[1].intake"),
+        ([one, two, none, none], 422, "intake_required", "lines[2].intake"),
+        ([one, two, three, three], 422, "intake_not_asked", "lines[3].intake"),
+        // What is answered for another line is none for this one.
+        ([one, three, three, none], 422, "consent_required", "lines[1].intake.consent_version"),
+        ([one, two, two, none], 422, "missing_field", "lines[2].intake.answers.care"),
+        ([one, &answers(""), three, none], 422, "missing_field", "lines[1].intake.answers.allergy"),
+        ([one, two, &care(2, "膝盖"), none], 409, "intake_changed", "lines[2].intake.form_version"),
+        (
+            [one, two, &json!({"form_version": 1, "answers": {"care": null}}), none],
+            422,
+            "wrong_type",
+            "lines[2].intake.answers.care",
+        ),
+        ([one, two, &json!([]), none], 422, "wrong_type", "lines[2].intake"),
+    ] {
+        let body = visit(&party.shop, &at(1, "11:00"), &party.lines(given));
+        let reply = member.post("/api/v1/visits", body).idempotent().await;
+        assert_eq!(fault(&reply), (status, code, field), "{}", reply.body);
+    }
+    before.assert_same(&stack.everything().await, "a refused answer");
+
+    let lines = party.lines([one, two, three, none]);
+    let wanted = json!({"store_id": party.shop.store, "from": date(1), "days": 1, "lines": lines});
+    member.post("/api/v1/visits/availability", wanted).await.check(200);
+    let booked = party.booked(&member, &at(1, "11:00")).await;
+    for (api, prefix) in [(&member, ""), (&stack.owner().await, "staff/")] {
+        let seen = detail(api, prefix, booked.text("/order/id")).await;
+        let lines = &seen["order"]["lines"];
+        assert_eq!(seen["intakes"].as_array().map(Vec::len), Some(3), "{}", seen["intakes"]);
+        assert_eq!(answered(&seen, 0), (&lines[0]["id"], &one["answers"]));
+        assert_eq!(answered(&seen, 1), (&lines[1]["id"], &two["answers"]));
+        assert_eq!(answered(&seen, 2), (&lines[2]["id"], &three["answers"]));
+    }
+    let log = stack.worker_log();
+    assert!(log.contains("/api/v1/visits") && !log.contains("膝盖"));
+    settled(&stack).await;
+    Audit::of(&stack, &[(&party.shop, Hours::Day)]).check();
+}
+
+#[tokio::test]
+async fn a_line_of_a_visit_is_answered_for_afterwards() {
+    let stack = Stack::shared().await;
+    let party = Party::new(&stack).await;
+    let (member, owner) = (stack.some_member().await, stack.owner().await);
+    let named = |line: &Value, mut body: Value| {
+        body["line_id"] = line.clone();
+        body
+    };
+    let booked = party.booked(&member, &at(1, "11:00")).await;
+    let other = party.booked(&member, &at(2, "11:00")).await;
+    let lines = &booked.body["order"]["lines"];
+    let before = detail(&member, "", booked.text("/order/id")).await;
+    let path = format!("/api/v1/orders/{}/intake", booked.text("/order/id"));
+    let refused = member.put(&path, answers("蟹")).await;
+    assert_eq!(fault(&refused), (422, "missing_field", "line_id"));
+    for strange in [&json!("0".repeat(32)), &other.body["order"]["lines"][1]["id"]] {
+        member.put(&path, named(strange, answers("蟹"))).await.refused(404, "not_found");
+    }
+    let refused = member.put(&path, named(&json!("x"), answers("蟹"))).await;
+    assert_eq!(fault(&refused), (422, "invalid_id", "line_id"));
+    let refused = member.put(&path, named(&lines[3]["id"], care(1, "无"))).await;
+    refused.refused(422, "intake_not_asked");
+    let refused = member.put(&path, named(&lines[1]["id"], care(1, "无"))).await;
+    assert_eq!(fault(&refused), (422, "consent_required", "consent_version"));
+    assert_eq!(detail(&member, "", booked.text("/order/id")).await, before);
+    member.put(&path, named(&lines[1]["id"], answers("蟹"))).await.check(200);
+    let seen = detail(&member, "", booked.text("/order/id")).await;
+    assert_eq!(answered(&seen, 1), (&lines[1]["id"], &answers("蟹")["answers"]));
+    for at in [0, 2] {
+        assert_eq!(seen["intakes"][at], before["intakes"][at]);
+    }
+
+    // Staff may book without; each line is missed until it is answered for.
+    let by_staff = async |start: &str, services: [&String; 3]| {
+        let lines = services.map(|id| json!({"service_id": id}));
+        let mut body = visit(&party.shop, start, &json!(lines));
+        body.as_object_mut().expect("a body").remove("payment");
+        let booked = owner.post("/api/v1/staff/visits", body).idempotent().await.expect(201);
+        let order = booked.text("/order/id").to_owned();
+        (
+            format!("/api/v1/staff/orders/{order}/intake"),
+            order,
+            booked.body["order"]["lines"].clone(),
+        )
+    };
+    let Party { shop, asking, plain } = &party;
+    let (path, order, lines) = by_staff(&at(3, "11:00"), [plain, asking, &shop.service]).await;
+    let missing = |at: usize| json!({"line_id": lines[at]["id"], "answered": null});
+    let seen = detail(&owner, "staff/", &order).await;
+    assert_eq!(seen["intakes"], json!([missing(1), missing(2)]));
+    owner.put(&path, named(&lines[1]["id"], care(1, "膝盖"))).await.check(200);
+    let seen = detail(&owner, "staff/", &order).await;
+    assert_eq!(seen["intakes"][0]["answered"]["answered_by"], "staff");
+    assert_eq!(seen["intakes"][1], missing(2));
+    // Of a visit that is given up nothing is missed any more.
+    owner.post(format!("/api/v1/staff/orders/{order}/cancel"), json!({})).await.check(200);
+    let seen = detail(&owner, "staff/", &order).await;
+    assert_eq!(seen["intakes"].as_array().map(Vec::len), Some(1));
+    // The only line that asks need not be named, whatever stands beside it.
+    let (path, order, lines) = by_staff(&at(4, "11:00"), [plain, asking, plain]).await;
+    owner.put(&path, care(1, "腰")).await.check(200);
+    let seen = detail(&owner, "staff/", &order).await;
+    assert_eq!(answered(&seen, 0), (&lines[1]["id"], &json!({"care": "腰"})));
+}
+
+async fn settled(stack: &Stack) {
+    eventually("an empty outbox and no holds", Duration::from_secs(30), async || {
+        stack.run_cron("* * * * *").await.check(200);
+        stack.is_settled().then_some(())
+    })
+    .await;
+}
+
+/// How long whoever changes what is booked waits before each change: so most bookings come through, and many
+/// do not.
+const BETWEEN_CHANGES: Duration = Duration::from_millis(30);
+
+/// Has each technician booked for every hour of tomorrow, each by a member of their own who tries until the
+/// time is theirs, while `change` changes what they book, again and again. The bookings made, and how many
+/// were refused as `raced` says: between their read and their commit.
+async fn book_beside(
+    stack: &Stack,
+    shop: &Shop,
+    path: &'static str,
+    body: impl Fn(&str, &str) -> Value + Clone + Send + Sync + 'static,
+    raced: fn(&Reply) -> bool,
+    mut change: impl AsyncFnMut(),
+) -> (Vec<Reply>, usize) {
+    let mut bookers = JoinSet::new();
+    for technician in shop.technicians.clone() {
+        let (member, body) = (stack.some_member().await, body.clone());
+        bookers.spawn(async move {
+            let (mut made, mut late) = (Vec::new(), 0);
+            for hour in 10..22 {
+                let start = at(1, &format!("{hour}:00"));
+                loop {
+                    let call = member.post(path, body(&technician, &start)).idempotent();
+                    let reply = call.patient().await;
+                    if reply.status == 201 {
+                        made.push(reply);
+                        break;
+                    }
+                    late += usize::from(raced(&reply));
+                }
+            }
+            (made, late)
+        });
+    }
+    let (mut made, mut late) = (Vec::new(), 0);
+    loop {
+        tokio::select! {
+            done = bookers.join_next() => {
+                let Some(done) = done else { return (made, late) };
+                let (more, refused) = done.expect("a booker does not fail");
+                made.extend(more);
+                late += refused;
+            }
+            () = tokio::time::sleep(BETWEEN_CHANGES) => change().await,
+        }
+    }
+}
+
+/// Notes beside each item and each answer that is written what it would have to say at that moment.
+const WITNESS: &str = "CREATE TABLE witness (order_id TEXT, said TEXT, is_so TEXT);
+    CREATE TRIGGER witness_item AFTER INSERT ON order_item BEGIN
+        INSERT INTO witness VALUES (NEW.order_id, NEW.name || ' ' || NEW.price_fen,
+            (SELECT name || ' ' || price_fen FROM item WHERE id = NEW.item_id AND status = 'active'));
+    END;
+    CREATE TRIGGER witness_intake AFTER INSERT ON order_intake BEGIN
+        INSERT INTO witness VALUES (NEW.order_id,
+            json_array(NEW.form ->> 'version', NEW.form ->> '$.fields[0].label'),
+            (SELECT json_array(intake ->> 'version', intake ->> '$.fields[0].label') FROM service
+                WHERE id = NEW.service_id));
+    END;";
+
+/// All that was written was so when it was, and it is of so many orders, with so many rows of it in each.
+fn assert_witnessed(stack: &Stack, orders: usize, rows: usize) {
+    let all = stack.d1("SELECT * FROM witness");
+    let wrong: Vec<_> = all.iter().filter(|row| row["said"] != row["is_so"]).collect();
+    assert!(wrong.is_empty(), "{} of {}: {wrong:?}", wrong.len(), all.len());
+    assert_eq!(all.len(), orders * rows);
+    assert_eq!(stack.it("SELECT count(*) AS it FROM orders"), orders);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_ordered_costs_what_it_does_when_it_is_booked() {
+    let stack = Stack::start().await;
+    stack.change_d1(WITNESS).await;
+    let shop = stack.shop(6, Hours::Day).await;
+    let owner = stack.owner().await;
+    let mut price = 1_000;
+    let first = item(&stack, &shop, &format!("菜 {price}"), price, 9).await;
+    let sold = Arc::new(Mutex::new(first));
+    let (menu, of) = (Arc::clone(&sold), shop.clone());
+    let body = move |technician: &str, start: &str| {
+        let mut body = of.booking(Some(technician), start);
+        let id = menu.lock().expect("a menu").clone();
+        body["items"] = json!([{"item_id": id, "quantity": 2}]);
+        body
+    };
+    let raced = |reply: &Reply| match (reply.status, reply.code()) {
+        (409, "item_changed") => true,
+        (422, "unknown_item") => false,
+        other => panic!("{other:?} {}", reply.body),
+    };
+    let mut version = 1;
+    let change = async || {
+        price += 1;
+        let name = format!("菜 {price}");
+        let id = sold.lock().expect("a menu").clone();
+        let path = format!("/api/v1/admin/items/{id}");
+        if price % 4 == 0 {
+            owner.post(format!("{path}/retire"), json!({"version": version})).await.check(200);
+            let id = item(&stack, &shop, &name, price, 9).await;
+            *sold.lock().expect("a menu") = id;
+            version = 1;
+        } else {
+            let body = json!({"version": version, "store_id": shop.store, "category": "热菜",
+                "name": name, "price_fen": price, "max_per_order": 9});
+            owner.put(&path, body).await.check(200);
+            version += 1;
+        }
+    };
+    let (made, late) = book_beside(&stack, &shop, "/api/v1/bookings", body, raced, change).await;
+
+    assert_witnessed(&stack, made.len(), 1);
+    for order in
+        stack.d1("SELECT total_fen, price_fen, name FROM orders JOIN order_item ON order_id = id")
+    {
+        let fen = order["price_fen"].as_i64().expect("a price");
+        assert_eq!(order["total_fen"], 19_800 + 2 * fen);
+        assert_eq!(order["name"], format!("菜 {fen}"));
+    }
+    println!("{} prices, {late} refused between read and commit", price - 999);
+    assert!(late > 0, "nobody was late");
+    settled(&stack).await;
+    Audit::of(&stack, &[(&shop, Hours::Day)]).check();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_answered_is_what_is_asked_when_it_is_booked() {
+    let stack = Stack::start().await;
+    stack.change_d1(WITNESS).await;
+    let half = |form| json!({"duration_minutes": 30, "intake": form});
+    let shop = stack.shop_with(6, Hours::Day, half(question("第 0 版", true))).await;
+    let second = stack.service(&shop.store, half(question("第 0 版", true))).await;
+    let owner = stack.owner().await;
+    let both = [shop.clone(), Shop { service: second, ..shop.clone() }];
+    // The versions of both services' forms.
+    let asked = Arc::new(Mutex::new([1, 1]));
+    let (forms, of) = (Arc::clone(&asked), both.clone());
+    let body = move |technician: &str, start: &str| {
+        let [one, two] = *forms.lock().expect("forms");
+        let line = |of: &Shop, version| json!({"service_id": of.service, "technician_id": technician, "intake": care(version, "无")});
+        visit(&of[0], start, &json!([line(&of[0], one), line(&of[1], two)]))
+    };
+    // What is read is refused at its field.
+    let raced = |reply: &Reply| {
+        assert_eq!((reply.status, reply.code()), (409, "intake_changed"), "{}", reply.body);
+        reply.body["fields"].as_array().is_none_or(Vec::is_empty)
+    };
+    let mut changes = 0;
+    let change = async || {
+        changes += 1;
+        let which = changes % 2;
+        let (path, mut body) = service(&owner, &both[which]).await;
+        body["intake"]["fields"][0]["label"] = format!("第 {changes} 版").into();
+        let service = owner.put(&path, body).await.expect(200).body;
+        let version = service["intake"]["version"].as_i64().expect("a version");
+        asked.lock().expect("forms")[which] = version;
+    };
+    let (made, late) = book_beside(&stack, &shop, "/api/v1/visits", body, raced, change).await;
+
+    assert_witnessed(&stack, made.len(), 2);
+    println!("{changes} changes, {late} refused between read and commit");
+    assert!(late > 0, "nobody was late");
+    settled(&stack).await;
+    Audit::of(&stack, &[(&shop, Hours::Day)]).check();
+}
+
+#[tokio::test]
+async fn answers_are_kept_for_so_long_after_the_visit() {
+    const HOUR: i64 = 3_600_000;
+    const KEPT: i64 = 30 * 24 * HOUR;
+    let stack = Stack::start_with(&[("INTAKE_KEEP_DAYS", "30")]).await;
+    let shop = stack.shop_with(2, Hours::Day, json!({"intake": form()})).await;
+    let member = stack.some_member().await;
+    let mut orders = Vec::new();
+    for said in ["花粉", "虾"] {
+        let booked = book(&member, &shop, &at(1, "11:00"), json!({"intake": answers(said)})).await;
+        orders.push(booked.expect(201).text("/order/id").to_owned());
+    }
+    // Where a visit moves, its answers end.
+    let to = json!({"start_at": at(40, "15:00")});
+    let path = format!("/api/v1/orders/{}/reschedule", orders[1]);
+    member.post(path, to).idempotent().await.check(200);
+    let ends = stack.d1("SELECT end_at FROM order_intake ORDER BY rowid");
+    assert_eq!(ends[0]["end_at"], ms(&at(1, "12:00")));
+    assert_eq!(ends[1]["end_at"], ms(&at(40, "16:00")));
+
+    // The one visit has been over for an hour longer, the other for an hour less.
+    let ended = |order: &str, for_ms: i64| {
+        let end = now_ms() - for_ms;
+        format!(
+            "UPDATE order_line SET start_at = {end} - {HOUR}, end_at = {end} WHERE order_id = '{order}';
+             UPDATE orders SET start_at = {end} - {HOUR}, status = 'completed' WHERE id = '{order}';"
+        )
+    };
+    let nightly = "10 19 * * *";
+    let both = [ended(&orders[0], KEPT + HOUR), ended(&orders[1], KEPT - HOUR)].concat();
+    stack.change_d1(&both).await;
+    stack.run_cron(nightly).await.check(200);
+    assert_eq!(stack.d1("SELECT order_id FROM order_intake"), [json!({"order_id": orders[1]})]);
+    assert_eq!(detail(&member, "", &orders[0]).await["intakes"], json!([]));
+    let seen = detail(&member, "", &orders[1]).await;
+    assert_eq!(seen["intakes"][0]["answered"]["answers"]["allergy"], "虾");
+    stack.change_d1(&ended(&orders[1], KEPT + 1)).await;
+    stack.run_cron(nightly).await.check(200);
+    assert_eq!(detail(&member, "", &orders[1]).await["intakes"], json!([]));
+    assert_eq!(stack.it("SELECT count(*) AS it FROM order_intake"), 0);
 }

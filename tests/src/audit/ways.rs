@@ -1,5 +1,5 @@
 //! What must be true of the ways of booking: what each line takes besides its technician, classes and their
-//! seats, who waits, wishes, plans; and the ledger.
+//! seats, who waits, wishes, plans, answers to forms; and the ledger.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,19 +18,21 @@ pub struct Ways {
     pub waits: Vec<Value>,
     pub wishes: Vec<Value>,
     pub plans: Vec<Value>,
+    pub intakes: Vec<Value>,
     pub accounts: Vec<Value>,
 }
 
 impl Ways {
     pub fn read(stack: &Stack) -> Self {
         Self {
-            services: stack.d1("SELECT id, resources FROM service"),
+            services: stack.d1("SELECT id, resources, version, intake FROM service"),
             stores: stack.d1("SELECT id, capacity FROM store"),
             rooms: stack.d1("SELECT id, store_id, type FROM resource"),
             sessions: stack.d1("SELECT * FROM session"),
             waits: stack.d1("SELECT * FROM waitlist"),
             wishes: stack.d1("SELECT * FROM express"),
             plans: stack.d1("SELECT id, member_id, store_id, service_id FROM plan"),
+            intakes: stack.d1("SELECT * FROM order_intake"),
             accounts: stack.d1("SELECT id, balance_fen, (SELECT coalesce(sum(delta_fen), 0)
                 FROM ledger_entry WHERE account_id = account.id) AS entries_fen FROM account"),
         }
@@ -61,6 +63,7 @@ impl Reader {
         self.waits(&mut off);
         self.wishes(&mut off);
         self.plans(&mut off);
+        self.forms(&mut off);
         self.money(&mut off);
         self.off.append(&mut off);
     }
@@ -281,6 +284,50 @@ impl Reader {
         }
     }
 
+    /// Answers are a line's of their order, to a form that its service had, and answer it.
+    fn forms(&self, off: &mut Vec<String>) {
+        for row in &self.ways.intakes {
+            let id = text(row, "line_id");
+            let Some(line) = of_id(&self.lines, &id) else {
+                off.push(format!("answers for line {id}, which is not there"));
+                continue;
+            };
+            for name in ["order_id", "service_id", "end_at"] {
+                if row[name] != line[name] {
+                    off.push(format!(
+                        "answers for line {id}: {name} {}, its {}",
+                        row[name], line[name]
+                    ));
+                }
+            }
+            let (form, answers) = (json(row, "form"), json(row, "answers"));
+            let service = of_id(&self.ways.services, &text(line, "service_id"));
+            let now = service.map_or(Value::Null, |service| json(service, "intake"));
+            let newest = service.map_or(0, |service| int(service, "version"));
+            let version = int(&form, "version");
+            if !(1..=newest).contains(&version) || (now["version"] == version && now != form) {
+                off.push(format!(
+                    "answers for line {id}: its service had no form {version} of theirs"
+                ));
+            }
+            let mut keys: HashSet<&str> =
+                answers.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect();
+            for field in items(&form["fields"]) {
+                if !keys.remove(field["key"].as_str().unwrap_or_default())
+                    && field["required"] == true
+                {
+                    off.push(format!("answers for line {id}: none to {}", field["key"]));
+                }
+            }
+            if !keys.is_empty() {
+                off.push(format!("answers for line {id}: {keys:?} were not asked"));
+            }
+            if row["agreed_at"].is_null() != form["consent"].is_null() {
+                off.push(format!("answers for line {id}: agreed {}", row["agreed_at"]));
+            }
+        }
+    }
+
     /// I4: an account is the sum of its entries, and not below zero.
     fn money(&self, off: &mut Vec<String>) {
         for account in &self.ways.accounts {
@@ -395,6 +442,14 @@ mod tests {
             vec![json!({"id": "p", "member_id": null, "store_id": "s", "service_id": "v"})];
         (world.orders[0]["plan_id"], world.orders[0]["session_number"]) = ("p".into(), 1.into());
         world.ways.accounts = vec![json!({"id": "a", "balance_fen": 3, "entries_fen": 3})];
+
+        let form = r#"{"version":2,"consent":{"version":1,"text":"?"},"fields":[
+            {"key":"a","label":"?","required":true,"kind":{"type":"yes_no"}}]}"#;
+        (world.ways.services[0]["version"], world.ways.services[0]["intake"]) =
+            (3.into(), form.into());
+        world.ways.intakes = vec![json!({"line_id": "l", "order_id": "o", "service_id": "v",
+            "end_at": world.lines[0]["end_at"], "form": form, "answers": r#"{"a":true}"#,
+            "agreed_at": NOW})];
         world
     }
 
@@ -489,6 +544,22 @@ mod tests {
                         ("p".into(), (index + 1).into());
                 }
             }),
+            // Answers to forms.
+            ("line z, which is not there", |world| world.ways.intakes[0]["line_id"] = "z".into()),
+            ("order_id \"z\", its \"o\"", |world| {
+                world.ways.intakes[0]["order_id"] = "z".into();
+            }),
+            ("service_id \"k\"", |world| world.ways.intakes[0]["service_id"] = "k".into()),
+            ("end_at 1", |world| world.ways.intakes[0]["end_at"] = 1.into()),
+            ("had no form 2", |world| world.ways.services[0]["version"] = 1.into()),
+            ("had no form 2", |world| {
+                world.ways.services[0]["intake"] = r#"{"version":2}"#.into();
+            }),
+            ("none to \"a\"", |world| world.ways.intakes[0]["answers"] = "{}".into()),
+            ("{\"b\"} were not asked", |world| {
+                world.ways.intakes[0]["answers"] = r#"{"a":true,"b":1}"#.into();
+            }),
+            ("agreed null", |world| world.ways.intakes[0]["agreed_at"] = Value::Null),
             // Money.
             ("I4 account", |world| world.ways.accounts[0]["balance_fen"] = 4.into()),
             // Ways between homes.
