@@ -4,11 +4,12 @@
 //! right after the answer and by cron if that fails. Who has answered has no more to say by then, so an
 //! answer that is sent again is known by its key.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use axum::response::Response;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use zhundian_domain::order::Status;
 use zhundian_domain::staffing::{Assignment, Event, Refusal, apply};
 use zhundian_domain::zone::Zone;
 
@@ -136,6 +137,7 @@ impl Said {
     }
 }
 
+/// Each technician of a visit answers for their own line, perhaps at the same moment.
 async fn answer(
     ctx: &Ctx,
     staff: Staff,
@@ -144,7 +146,18 @@ async fn answer(
     said: Said,
 ) -> Answer<Response> {
     let operator = Operator::new(format!("staff:{}", staff.id), &operation);
-    let line_id = &operation.body.line_id;
+    let line = (order_id, &operation.body.line_id);
+    order::anew(|| answer_once(ctx, &staff, &operator, line, said)).await
+}
+
+async fn answer_once(
+    ctx: &Ctx,
+    staff: &Staff,
+    operator: &Operator,
+    line: (&Id, &Id),
+    said: Said,
+) -> Answer<Response> {
+    let (order_id, line_id) = line;
     let reads = vec![operator.stored(), queries::order_to_move(order_id, line_id)];
     let rows = ctx.db()?.read(reads).await?;
     // Before anything else: by what they said it may be somebody else's now.
@@ -152,25 +165,24 @@ async fn answer(
         return Ok(answer);
     }
     let known = moving::found(rows.first(1)?)?;
-    require(&staff, &known.technician_id, &known.store_id)?;
-    if known.status != Status::Confirmed {
+    require(staff, &known.technician_id, &known.store_id)?;
+    if !known.may_change_hands() {
         return Err(Code::OrderNotChangeable.into());
     }
     let next = apply(known.assignment, said.event(ctx.now, known.answer_by)).map_err(refused)?;
     let mut view = order::detail_view(ctx, order_id).await?;
-    let by = Actor::Staff(staff.id);
+    let by = Actor::Staff(staff.id.clone());
     if next == known.assignment {
         let response = moving::text(view, &by)?;
-        return claim::commit_nothing(ctx, &operator, StatusCode::OK, response).await;
+        return claim::commit_nothing(ctx, operator, StatusCode::OK, response).await;
     }
     view.assigned(line_id, next);
     let declines = next == Assignment::Declined;
     let answer_by = declines.then_some(ctx.now);
-    let line = (order_id, line_id);
     let statements = handover::to(ctx, line, &known, (next, answer_by), (said.kind(), &by), None)?;
     let response = moving::text(view, &by)?;
     let commit = Commit { statements, rows: Vec::new(), status: StatusCode::OK, response };
-    let answer = claim::commit(ctx, &operator, Vec::new(), commit).await?;
+    let answer = claim::commit(ctx, operator, Vec::new(), commit).await?;
     if declines {
         handover::soon(ctx, order_id, line_id).await;
     }
@@ -206,17 +218,38 @@ pub(crate) async fn grab(
 ) -> Answer<Response> {
     let operator = Operator::new(format!("staff:{}", staff.id), &operation);
     let Grab { line_id, technician_id } = operation.body;
-    let reads = vec![operator.stored(), queries::order_to_move(&order_id, &line_id)];
-    let rows = ctx.db()?.read(reads).await?;
-    let known = moving::found(rows.first(1)?)?;
     let technician_id = technician_id
         .or_else(|| staff.technician_id.clone())
         .ok_or_else(|| Problem::from(Code::Forbidden).with(Permission::BookingWrite.as_str()))?;
-    require(&staff, &technician_id, &known.store_id)?;
+    // Somebody may grab another line of the visit at the same moment. What was held before that is given back
+    // after the answer, so each round has holds of its own.
+    let round = AtomicU32::new(0);
+    let line = (&order_id, &line_id);
+    let grabbed = order::anew(|| {
+        let round = round.fetch_add(1, Ordering::Relaxed);
+        grab_once(&ctx, &staff, &operator, line, (&technician_id, round))
+    });
+    grabbed.await.map_err(|problem| match problem.code() {
+        Code::OrderChanged => Code::OfferGone.into(),
+        _ => problem,
+    })
+}
+
+async fn grab_once(
+    ctx: &Ctx,
+    staff: &Staff,
+    operator: &Operator,
+    (order_id, line_id): (&Id, &Id),
+    (technician_id, round): (&Id, u32),
+) -> Answer<Response> {
+    let reads = vec![operator.stored(), queries::order_to_move(order_id, line_id)];
+    let rows = ctx.db()?.read(reads).await?;
+    let known = moving::found(rows.first(1)?)?;
+    require(staff, technician_id, &known.store_id)?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
-    if known.status != Status::Confirmed {
+    if !known.may_change_hands() {
         return Err(Code::OfferGone.into());
     }
     let event = Event::Grabbed { now: ctx.now, answer_by: known.answer_by };
@@ -224,21 +257,20 @@ pub(crate) async fn grab(
         Refusal::TooLate => Problem::from(Code::AnswerTooLate),
         _ => Code::OfferGone.into(),
     })?;
-    let found = moving::offer_of(&ctx, &line_id, known, Some(&technician_id)).await?;
+    let found = moving::offer_of(ctx, line_id, known, Some(technician_id)).await?;
     if found.offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
-    let line = found.moved(vec![&technician_id], found.start, found.date, (next, None))?;
-    let (lines, actor) = (&[line], &Actor::Staff(staff.id));
-    let grabbed = Move { order_id: &order_id, lines, actor, event: "grabbed", more: None };
-    match grabbed.make(&ctx, &operator).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(not_held)) if not_held.refusal == zhundian_domain::calendar::Refusal::Released => {
+    let line = found.to(vec![technician_id], (next, None))?;
+    let (lines, actor) = (&[line], &Actor::Staff(staff.id.clone()));
+    let grabbed = Move { order_id, lines, actor, event: "grabbed", more: None };
+    let op = if round == 0 { operator.op() } else { format!("{}-{round}", operator.op()) };
+    match grabbed.make_as(ctx, operator, &op).await? {
+        Ok(answer) => Ok(answer),
+        Err(not_held) if not_held.refusal == zhundian_domain::calendar::Refusal::Released => {
             Err(Code::OfferGone.into())
         }
-        Ok(Err(_)) => Err(Problem::from(Code::SlotTaken).at("technician_id")),
-        Err(problem) if problem.code() == Code::OrderChanged => Err(Code::OfferGone.into()),
-        Err(problem) => Err(problem),
+        Err(_) => Err(Problem::from(Code::SlotTaken).at("technician_id")),
     }
 }
 

@@ -83,7 +83,7 @@ pub struct CheckInCode {
     responses((status = 200, description = "Code and QR code", body = CheckIn)),
 )]
 pub(crate) async fn show(ctx: Ctx, member: Member, PathId(id): PathId) -> Answer<Json<CheckIn>> {
-    let known = read(&ctx, &id, None).await?.ok_or_else(|| Problem::from(Code::NotFound))?;
+    let known = read(&ctx, &id).await?;
     if known.member_id.as_ref() != Some(&member.id) {
         return Err(Code::NotFound.into());
     }
@@ -108,7 +108,7 @@ pub(crate) async fn code_as_staff(
     staff: Staff,
     PathId(id): PathId,
 ) -> Answer<Json<CheckInCode>> {
-    let known = read(&ctx, &id, None).await?.ok_or_else(|| Problem::from(Code::NotFound))?;
+    let known = read(&ctx, &id).await?;
     require(&staff, &known.store_id, &known.technicians)?;
     Ok(Json(CheckInCode { code: code_of(&ctx, &known).await? }))
 }
@@ -118,8 +118,9 @@ const fn expires_at(now: i64) -> i64 {
     (now + Audience::CheckIn.life_ms()).div_euclid(1000) * 1000
 }
 
-async fn read(ctx: &Ctx, id: &Id, qr: Option<&str>) -> Answer<Option<Known>> {
-    Ok(ctx.db()?.first(queries::to_check_in(id, qr)).await?)
+async fn read(ctx: &Ctx, id: &Id) -> Answer<Known> {
+    let known: Option<Known> = ctx.db()?.first(queries::to_check_in(id, None)).await?;
+    known.ok_or_else(|| Code::NotFound.into())
 }
 
 /// The order's code, made if it has none.
@@ -169,9 +170,18 @@ pub struct TypedCode {
     request_body = Qr, responses((status = 200, description = "Checked in", body = OrderAnswer)),
 )]
 pub(crate) async fn by_qr(ctx: Ctx, staff: Staff, operation: Operation<Qr>) -> Answer<Response> {
-    let at = |code: Code| Problem::from(code).at("qr");
     let operator = Operator::new(format!("staff:{}", staff.id), &operation);
     let code = scanned(&ctx, operation.body.qr.as_str());
+    order::anew(|| by_qr_once(&ctx, &staff, &operator, &code)).await
+}
+
+async fn by_qr_once(
+    ctx: &Ctx,
+    staff: &Staff,
+    operator: &Operator,
+    code: &Result<Scanned, Code>,
+) -> Answer<Response> {
+    let at = |code: Code| Problem::from(code).at("qr");
     let mut reads = vec![operator.stored()];
     reads.extend(code.iter().map(|code| queries::to_check_in(&code.order_id, Some(&code.id))));
     let rows = ctx.db()?.read(reads).await?;
@@ -179,21 +189,21 @@ pub(crate) async fn by_qr(ctx: Ctx, staff: Staff, operation: Operation<Qr>) -> A
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
-    let code = code.map_err(at)?;
+    let code = code.as_ref().map_err(|code| at(*code))?;
     let known: Known = rows.first(1)?.ok_or_else(|| at(Code::QrInvalid))?;
-    require(&staff, &known.store_id, &known.technicians)?;
+    require(staff, &known.store_id, &known.technicians)?;
     if known.shown {
         return Err(at(Code::QrUsed));
     }
-    let actor = Actor::Staff(staff.id);
+    let actor = Actor::Staff(staff.id.clone());
     // What says more clearly what was wrong comes first.
     let mut statements = vec![queries::shown(&code.id, &code.order_id, code.expires_at)];
-    statements.extend(check_in(&ctx, &actor, &known, "qr")?);
-    let mut view = order::detail_view(&ctx, &known.id).await?;
+    statements.extend(check_in(ctx, &actor, &known, "qr")?);
+    let mut view = order::detail_view(ctx, &known.id).await?;
     view.checked_in(ctx.now);
     let response = text(view, &actor)?;
     let commit = Commit { statements, rows: Vec::new(), status: StatusCode::OK, response };
-    claim::commit(&ctx, &operator, Vec::new(), commit).await
+    claim::commit(ctx, operator, Vec::new(), commit).await
 }
 
 /// What a QR code of ours says.
@@ -243,14 +253,13 @@ pub(crate) async fn by_code(
     if whose.is_some_and(|own| !known.technicians.contains(own)) {
         return Err(Problem::from(Code::Forbidden).with(Permission::VisitWrite.as_str()));
     }
-    let mut statements = vec![queries::uncount_try(&staff.id)];
+    let right = queries::uncount_try(&staff.id);
     if known.checked_in_at.is_some() {
-        db.batch(statements).await?;
+        db.batch(vec![right]).await?;
         return Err(already(&known));
     }
-    statements.extend(check_in(&ctx, &Actor::Staff(staff.id), &known, "code")?);
-    db.batch(statements).await?;
-    Ok(Json(OrderAnswer { order: order::detail_view(&ctx, &known.id).await? }))
+    let actor = Actor::Staff(staff.id);
+    by_staff(&ctx, &known.id, &actor, "code", |_| Ok(Some(right.clone()))).await
 }
 
 /// Check in by order
@@ -266,11 +275,29 @@ pub(crate) async fn by_order(
     staff: Staff,
     PathId(id): PathId,
 ) -> Answer<Json<OrderAnswer>> {
-    let known = read(&ctx, &id, None).await?.ok_or_else(|| Problem::from(Code::NotFound))?;
-    require(&staff, &known.store_id, &known.technicians)?;
-    let statements = check_in(&ctx, &Actor::Staff(staff.id), &known, "order")?;
-    ctx.db()?.batch(statements).await?;
-    Ok(Json(OrderAnswer { order: order::detail_view(&ctx, &known.id).await? }))
+    let actor = Actor::Staff(staff.id.clone());
+    let may = |known: &Known| require(&staff, &known.store_id, &known.technicians).map(|()| None);
+    by_staff(&ctx, &id, &actor, "order", may).await
+}
+
+/// Checks in for an order if it `may` be, with what else that writes: a technician may accept or begin at the
+/// same moment.
+async fn by_staff(
+    ctx: &Ctx,
+    id: &Id,
+    actor: &Actor,
+    how: &str,
+    may: impl Fn(&Known) -> Answer<Option<Statement>>,
+) -> Answer<Json<OrderAnswer>> {
+    order::anew(|| async {
+        let known = read(ctx, id).await?;
+        let mut statements = Vec::from_iter(may(&known)?);
+        statements.extend(check_in(ctx, actor, &known, how)?);
+        ctx.db()?.batch(statements).await?;
+        Ok(())
+    })
+    .await?;
+    Ok(Json(OrderAnswer { order: order::detail_view(ctx, id).await? }))
 }
 
 /// Whose visits somebody may keep in a store: their own technician's, or anybody's when `None`.
@@ -336,9 +363,9 @@ pub struct Found {
     customer: String,
     /// With its middle hidden: `138****0000`.
     phone: String,
-    /// The service's name.
+    /// The service's name; of a visit of several, the names of all, by start.
     service_name: Option<String>,
-    /// The technician's name.
+    /// The technician's name; of a visit of several, the names of all, by start.
     technician_name: Option<String>,
     /// When it starts.
     start_at: At,
