@@ -294,8 +294,8 @@ async fn an_answer_that_is_sent_again_is_answered_as_before() {
     // A key is one answer to one line, and whose it is.
     let another = shop.book(&member, first, &at(1, "14:00")).await.expect(201);
     for (what, of) in [("accept", &another), ("decline", &another), ("decline", &asked)] {
-        let reused = with_key(&me, what, of, "accepted-it").await;
-        reused.refused(422, "idempotency_key_reused");
+        let other_body = with_key(&me, what, of, "accepted-it").await;
+        other_body.refused(422, "idempotency_key_reused");
     }
     with_key(&other, "accept", &another, "accepted-it").await.refused(403, "foreign_store");
     // What changes nothing is kept, too: it was accepted when it was said.
@@ -312,7 +312,8 @@ async fn an_answer_sent_often_at_once_is_one() {
     let (owner, member) = (stack.owner().await, stack.some_member().await);
     let me = technician(&stack, &shop, 0).await;
     let first = Some(shop.technicians[0].as_str());
-    for (number, what) in ["accept", "decline", "pass-on"].into_iter().enumerate() {
+    let answers = [("accept", "accepted"), ("decline", "declined"), ("pass-on", "passed_on")];
+    for (number, (what, kind)) in answers.into_iter().enumerate() {
         let start = at(2, &format!("{}:00", 11 + 2 * number));
         let asked = shop.book(&member, first, &start).await.expect(201);
         let mut told = vec!["booked"];
@@ -324,15 +325,10 @@ async fn an_answer_sent_often_at_once_is_one() {
         let replies = at_once((0..6).map(|_| with_key(&me, what, &asked, &key))).await;
         assert!(replies.iter().all(|one| one.status == 200), "{:?}", replies[5]);
         assert!(replies.iter().all(|one| one.body == replies[0].body), "{what}");
-        match what {
-            "accept" => told.push("accepted"),
-            _ => {
-                becomes(&owner, order(&asked), "asked").await;
-                told.extend([
-                    if what == "decline" { "declined" } else { "passed_on" },
-                    "handed_on",
-                ]);
-            }
+        told.push(kind);
+        if what != "accept" {
+            becomes(&owner, order(&asked), "asked").await;
+            told.push("handed_on");
         }
         assert_eq!(timeline(&member, &asked).await, told);
     }
@@ -345,8 +341,9 @@ async fn an_answer_in_whose_midst_all_dies_is_given_once() {
     let (owner, member) = (stack.owner().await, stack.some_member().await);
     let me = technician(&stack, &shop, 0).await;
     let first = Some(shop.technicians[0].as_str());
-    let answers = [("accept", 10), ("decline", 16), ("pass-on", 24)];
-    for (number, (what, millis)) in answers.into_iter().enumerate() {
+    let answers =
+        [("accept", "accepted", 10), ("decline", "declined", 16), ("pass-on", "passed_on", 24)];
+    for (number, (what, kind, millis)) in answers.into_iter().enumerate() {
         let asked = shop.book(&member, first, &at(1, &format!("{}:00", 11 + number))).await;
         let asked = asked.expect(201);
         let mut told = vec!["booked"];
@@ -363,11 +360,7 @@ async fn an_answer_in_whose_midst_all_dies_is_given_once() {
         if let Ok(answered) = lost.await.expect("no panic") {
             replayed(&answered, &again);
         }
-        told.push(match what {
-            "accept" => "accepted",
-            "decline" => "declined",
-            _ => "passed_on",
-        });
+        told.push(kind);
         if what != "accept" {
             eventually("it is handed on", SOON, async || {
                 stack.run_cron(MINUTELY).await;
