@@ -354,8 +354,8 @@ fn a_message_says_what_is_so_or_nothing() {
             superseded: false,
             holds: true,
         };
-        let appointment =
-            Appointment { status, live, begun: false, start_at: start_at + moved, own };
+        let begun = status == Status::InService;
+        let appointment = Appointment { status, live, begun, start_at: start_at + moved, own };
         let so = decide(&message, Some(&appointment), None, now);
         let not = Message { holds: false, ..message };
         assert_ne!(decide(&not, Some(&appointment), None, now), Send, "{kind:?}");
