@@ -314,6 +314,8 @@ pub struct Appointment {
     pub status: Status,
     /// Whether the line stands.
     pub live: bool,
+    /// Whether its service has begun. Another line of the visit may have begun before it.
+    pub begun: bool,
     /// Its start, UTC milliseconds.
     pub start_at: i64,
     /// Whether who is told is still who has it: always of a customer, of a technician while it is theirs.
@@ -395,7 +397,7 @@ pub fn decide(
 /// What keeps a message back because the appointment is not as it says.
 fn speaks_of(message: &Message, appointment: &Appointment, now: i64) -> Option<Decision> {
     let skip = |reason| Some(Decision::Skip(reason));
-    let Appointment { status, live, start_at, own } = *appointment;
+    let Appointment { status, live, begun, start_at, own } = *appointment;
     let stands = live && status.keeps_time();
     match message.kind {
         Kind::Booked | Kind::Changed | Kind::Before | Kind::Plan | Kind::Asked | Kind::Offered => {
@@ -406,6 +408,8 @@ fn speaks_of(message: &Message, appointment: &Appointment, now: i64) -> Option<D
                 _ if message.start_at != Some(start_at) => skip(Reason::Moved),
                 Status::PendingPayment | Status::Paid => Some(Decision::Wait(now + AGAIN_MS)),
                 Status::Confirmed => None,
+                // The customer is there; whoever does a later line is told of it all the same.
+                Status::InService if message.to == To::Technician && !begun => None,
                 _ => skip(Reason::NotSo),
             }
         }

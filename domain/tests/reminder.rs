@@ -138,6 +138,7 @@ impl World {
         let appointment = Appointment {
             status: self.status,
             live: self.status.keeps_time(),
+            begun: false,
             start_at: self.start_at,
             own: true,
         };
@@ -353,7 +354,8 @@ fn a_message_says_what_is_so_or_nothing() {
             superseded: false,
             holds: true,
         };
-        let appointment = Appointment { status, live, start_at: start_at + moved, own };
+        let begun = status == Status::InService;
+        let appointment = Appointment { status, live, begun, start_at: start_at + moved, own };
         let so = decide(&message, Some(&appointment), None, now);
         let not = Message { holds: false, ..message };
         assert_ne!(decide(&not, Some(&appointment), None, now), Send, "{kind:?}");
@@ -651,4 +653,29 @@ proptest! {
         let shortest = leads.iter().min().filter(|lead| start_at - **lead * MINUTE > now);
         prop_assert_eq!(due.last().map(|one| one.lead_minutes), shortest.copied());
     }
+}
+
+#[test]
+fn of_a_visit_that_has_begun_whoever_comes_later_is_still_told() {
+    let (now, start_at) = (1_000, 5_000);
+    let told = |to: To, kind: Kind, begun: bool| {
+        let message = Message {
+            kind,
+            to,
+            start_at: Some(start_at),
+            due_at: now,
+            expires_at: start_at,
+            at_once: false,
+            superseded: false,
+            holds: true,
+        };
+        let status = Status::InService;
+        let appointment = Appointment { status, live: true, begun, start_at, own: true };
+        decide(&message, Some(&appointment), None, now)
+    };
+    for kind in [Kind::Before, Kind::Booked, Kind::Asked, Kind::Offered] {
+        assert_eq!(told(To::Technician, kind, false), Decision::Send);
+        assert_eq!(told(To::Technician, kind, true), Decision::Skip(Reason::NotSo));
+    }
+    assert_eq!(told(To::Customer, Kind::Before, false), Decision::Skip(Reason::NotSo));
 }

@@ -3,10 +3,11 @@
 //! Declining changes the line alone: its time stays taken until [`super::handover`] has found the next one,
 //! right after the answer and by cron if that fails.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
-use zhundian_domain::order::Status;
 use zhundian_domain::staffing::{Assignment, Event, Refusal, apply};
 use zhundian_domain::zone::Zone;
 
@@ -44,10 +45,8 @@ pub(crate) async fn accept(
     PathId(order_id): PathId,
     Body(Answered { line_id }): Body<Answered>,
 ) -> Answer<Json<OrderAnswer>> {
-    let known = read(&ctx, &order_id, &line_id).await?;
-    let event = Event::Accepted { now: ctx.now, answer_by: known.answer_by };
-    let line = (&order_id, &line_id);
-    change(&ctx, &staff, line, &known, event, "accepted").await
+    let accepted = |known: &ToMove| Event::Accepted { now: ctx.now, answer_by: known.answer_by };
+    change(&ctx, &staff, (&order_id, &line_id), accepted, "accepted").await
 }
 
 /// Decline an appointment
@@ -65,8 +64,7 @@ pub(crate) async fn decline(
     PathId(order_id): PathId,
     Body(Answered { line_id }): Body<Answered>,
 ) -> Answer<Json<OrderAnswer>> {
-    let known = read(&ctx, &order_id, &line_id).await?;
-    change(&ctx, &staff, (&order_id, &line_id), &known, Event::Declined, "declined").await
+    change(&ctx, &staff, (&order_id, &line_id), |_| Event::Declined, "declined").await
 }
 
 /// Pass an appointment on
@@ -83,8 +81,7 @@ pub(crate) async fn pass_on(
     PathId(order_id): PathId,
     Body(Answered { line_id }): Body<Answered>,
 ) -> Answer<Json<OrderAnswer>> {
-    let known = read(&ctx, &order_id, &line_id).await?;
-    change(&ctx, &staff, (&order_id, &line_id), &known, Event::PassedOn, "passed_on").await
+    change(&ctx, &staff, (&order_id, &line_id), |_| Event::PassedOn, "passed_on").await
 }
 
 async fn read(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<ToMove> {
@@ -105,19 +102,30 @@ fn refused(refusal: Refusal) -> Problem {
     }
 }
 
+/// Each technician of a visit answers for their own line, perhaps at the same moment.
 async fn change(
     ctx: &Ctx,
     staff: &Staff,
-    (order_id, line_id): (&Id, &Id),
-    known: &ToMove,
-    event: Event,
+    line: (&Id, &Id),
+    event: impl Fn(&ToMove) -> Event,
     kind: &str,
 ) -> Answer<Json<OrderAnswer>> {
+    order::anew(|| change_once(ctx, staff, line, &event, kind)).await
+}
+
+async fn change_once(
+    ctx: &Ctx,
+    staff: &Staff,
+    (order_id, line_id): (&Id, &Id),
+    event: &impl Fn(&ToMove) -> Event,
+    kind: &str,
+) -> Answer<Json<OrderAnswer>> {
+    let known = &read(ctx, order_id, line_id).await?;
     require(staff, &known.technician_id, &known.store_id)?;
-    if known.status != Status::Confirmed {
+    if !known.may_change_hands() {
         return Err(Code::OrderNotChangeable.into());
     }
-    let next = apply(known.assignment, event).map_err(refused)?;
+    let next = apply(known.assignment, event(known)).map_err(refused)?;
     let mut view = order::detail_view(ctx, order_id).await?;
     if next == known.assignment {
         return Ok(Json(OrderAnswer { order: view }));
@@ -163,17 +171,38 @@ pub(crate) async fn grab(
 ) -> Answer<Response> {
     let operator = Operator::new(format!("staff:{}", staff.id), &operation);
     let Grab { line_id, technician_id } = operation.body;
-    let reads = vec![operator.stored(), queries::order_to_move(&order_id, &line_id)];
-    let rows = ctx.db()?.read(reads).await?;
-    let known = moving::found(rows.first(1)?)?;
     let technician_id = technician_id
         .or_else(|| staff.technician_id.clone())
         .ok_or_else(|| Problem::from(Code::Forbidden).with(Permission::BookingWrite.as_str()))?;
-    require(&staff, &technician_id, &known.store_id)?;
+    // Somebody may grab another line of the visit at the same moment. What was held before that is given back
+    // after the answer, so each round has holds of its own.
+    let round = AtomicU32::new(0);
+    let line = (&order_id, &line_id);
+    let grabbed = order::anew(|| {
+        let round = round.fetch_add(1, Ordering::Relaxed);
+        grab_once(&ctx, &staff, &operator, line, (&technician_id, round))
+    });
+    grabbed.await.map_err(|problem| match problem.code() {
+        Code::OrderChanged => Code::OfferGone.into(),
+        _ => problem,
+    })
+}
+
+async fn grab_once(
+    ctx: &Ctx,
+    staff: &Staff,
+    operator: &Operator,
+    (order_id, line_id): (&Id, &Id),
+    (technician_id, round): (&Id, u32),
+) -> Answer<Response> {
+    let reads = vec![operator.stored(), queries::order_to_move(order_id, line_id)];
+    let rows = ctx.db()?.read(reads).await?;
+    let known = moving::found(rows.first(1)?)?;
+    require(staff, technician_id, &known.store_id)?;
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
-    if known.status != Status::Confirmed {
+    if !known.may_change_hands() {
         return Err(Code::OfferGone.into());
     }
     let event = Event::Grabbed { now: ctx.now, answer_by: known.answer_by };
@@ -181,21 +210,20 @@ pub(crate) async fn grab(
         Refusal::TooLate => Problem::from(Code::AnswerTooLate),
         _ => Code::OfferGone.into(),
     })?;
-    let found = moving::offer_of(&ctx, &line_id, known, Some(&technician_id)).await?;
+    let found = moving::offer_of(ctx, line_id, known, Some(technician_id)).await?;
     if found.offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
-    let line = found.moved(vec![&technician_id], found.start, found.date, (next, None))?;
-    let (lines, actor) = (&[line], &Actor::Staff(staff.id));
-    let grabbed = Move { order_id: &order_id, lines, actor, event: "grabbed", more: None };
-    match grabbed.make(&ctx, &operator).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(not_held)) if not_held.refusal == zhundian_domain::calendar::Refusal::Released => {
+    let line = found.to(vec![technician_id], (next, None))?;
+    let (lines, actor) = (&[line], &Actor::Staff(staff.id.clone()));
+    let grabbed = Move { order_id, lines, actor, event: "grabbed", more: None };
+    let op = if round == 0 { operator.op() } else { format!("{}-{round}", operator.op()) };
+    match grabbed.make_as(ctx, operator, &op).await? {
+        Ok(answer) => Ok(answer),
+        Err(not_held) if not_held.refusal == zhundian_domain::calendar::Refusal::Released => {
             Err(Code::OfferGone.into())
         }
-        Ok(Err(_)) => Err(Problem::from(Code::SlotTaken).at("technician_id")),
-        Err(problem) if problem.code() == Code::OrderChanged => Err(Code::OfferGone.into()),
-        Err(problem) => Err(problem),
+        Err(_) => Err(Problem::from(Code::SlotTaken).at("technician_id")),
     }
 }
 

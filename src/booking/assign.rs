@@ -5,7 +5,6 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use zhundian_domain::calendar::Refusal;
-use zhundian_domain::order::{self as rules, Status};
 use zhundian_domain::reminder::Change;
 use zhundian_domain::staffing::{Event, apply};
 
@@ -19,7 +18,7 @@ use crate::error::{Answer, Code, Problem};
 use crate::http::extract::{Operation, PathId, Query};
 use crate::http::fields::Id;
 use crate::http::{Ctx, Json};
-use crate::order::{self, Actor, refused};
+use crate::order::{self, Actor};
 use crate::reminder;
 
 /// Of which appointment.
@@ -128,8 +127,8 @@ pub(crate) async fn assign(
     if let Some(answer) = operator.replay(&rows, 0)? {
         return Ok(answer);
     }
-    if known.status != Status::Confirmed {
-        rules::apply(known.status, rules::Event::MovedByStaff).map_err(refused)?;
+    if !known.may_change_hands() {
+        return Err(Code::OrderNotChangeable.into());
     }
     let next = apply(known.assignment, Event::StaffAssign)
         .map_err(|refusal| Problem::internal(format!("{refusal:?}")))?;
@@ -150,7 +149,12 @@ pub(crate) async fn assign(
         if known.assignment != next {
             let terms = reminder::terms_of(&ctx, &line_id).await?;
             let (change, start_at) = (Change::Reassigned, known.start_at);
-            statements.extend(terms.follow(&ctx, change, &order_id, start_at, &actor)?);
+            let line = (&order_id, &line_id);
+            statements.extend(if known.line.others.is_empty() {
+                terms.follow(&ctx, change, &order_id, start_at, &actor)?
+            } else {
+                terms.follow_line(&ctx, change, line, start_at, &actor)?
+            });
         }
         let response = moving::text(view, &actor)?;
         let effect = Commit { statements, rows: Vec::new(), status: StatusCode::OK, response };
@@ -160,7 +164,7 @@ pub(crate) async fn assign(
     if found.offer.technicians.is_empty() {
         return Err(Problem::from(Code::TechnicianNotOffered).at("technician_id"));
     }
-    let line = found.moved(vec![&technician_id], found.start, found.date, (next, None))?;
+    let line = found.to(vec![&technician_id], (next, None))?;
     let lines = &[line];
     let assigned =
         Move { order_id: &order_id, lines, actor: &actor, event: "assigned", more: None };

@@ -760,11 +760,13 @@ impl Made<'_> {
         }
         statements.extend(self.extras.insert(&order_id, line.service_id, self.actor, ctx.now)?);
         let change = if waits { Change::AwaitingPayment } else { Change::Booked };
+        let starts: Vec<i64> = lines.iter().map(|line| line.start_at).collect();
         let appointment = reminder::Appointment {
             order_id: &order_id,
             start_at: line.start_at,
             zone: offer.store.time_zone,
             leads: &offer.reminder_minutes,
+            lines: if starts.len() > 1 { &starts } else { &[] },
         };
         statements.extend(reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?);
         Ok(Commit { statements, rows, status: StatusCode::CREATED, response })

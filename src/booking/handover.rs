@@ -1,6 +1,7 @@
 //! What follows when a technician does not want an appointment, or does not answer: the next one is asked,
 //! or it is offered to all, as the store says; when nobody is left it is cancelled by the store, what was
-//! paid goes back in full, and the customer is told.
+//! paid goes back in full, and the customer is told. A visit of which another line has begun is not taken
+//! from its customer: what nobody is left for is offered on, until somebody grabs it or staff assign it.
 //!
 //! Each step is one batch that stands on the order's version, so the request that declined and cron may
 //! both try it. The system's operations have keys of their own, made of line and version: a step that was
@@ -15,7 +16,7 @@ use crate::booking::moving::{self, Found, Move, ToMove};
 use crate::booking::queries;
 use crate::catalog::ways::WhenDeclined;
 use crate::d1::Statement;
-use crate::error::{Answer, Problem};
+use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
 use crate::http::fields::Id;
 use crate::order::{self, Actor, cancel};
@@ -67,11 +68,16 @@ pub async fn soon(ctx: &Ctx, order_id: &Id, line_id: &Id) {
     .await;
 }
 
-/// Does what is due of a line that nobody has answered for: silence counts as declining.
+/// Does what is due of a line that nobody has answered for: silence counts as declining. Lines of one visit may
+/// be handed on at the same moment.
 ///
 /// # Errors
 /// 503, and `order_changed` when somebody else has done it.
 pub async fn go_on(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<()> {
+    order::anew(|| step(ctx, order_id, line_id)).await
+}
+
+async fn step(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<()> {
     let Some(mut known) = read(ctx, order_id, line_id).await? else { return Ok(()) };
     let silent = Event::Silent { now: ctx.now, answer_by: known.answer_by };
     if let Ok(next) = apply(known.assignment, silent) {
@@ -83,28 +89,42 @@ pub async fn go_on(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<()> {
     match known.assignment {
         Assignment::Declined => next(ctx, order_id, line_id, known).await,
         Assignment::Offered if known.answer_by.is_some_and(|by| by <= ctx.now) => {
-            cancel::by_system(ctx, order_id, known.version, "no_technician").await
+            nobody(ctx, (order_id, line_id), &known).await
         }
         _ => Ok(()),
     }
 }
 
+/// Nobody is left for a line.
+async fn nobody(ctx: &Ctx, line: (&Id, &Id), known: &ToMove) -> Answer<()> {
+    if known.status == Status::Confirmed {
+        return cancel::by_system(ctx, line.0, known.version, "no_technician").await;
+    }
+    let state = match known.assignment {
+        Assignment::Offered => Assignment::Offered,
+        declined => apply(declined, Event::OfferedToAll).map_err(not_declined)?,
+    };
+    write(ctx, line, known, (state, None), ("offered", &Actor::System), None).await
+}
+
 async fn read(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<Option<ToMove>> {
     let known: Option<ToMove> = ctx.db()?.first(queries::order_to_move(order_id, line_id)).await?;
-    Ok(known.filter(|known| known.status == Status::Confirmed))
+    Ok(known.filter(ToMove::may_change_hands))
 }
 
 /// Finds the next technician of a declined line, or offers it to all.
 async fn next(ctx: &Ctx, order_id: &Id, line_id: &Id, known: ToMove) -> Answer<()> {
     let version = known.version;
     if known.start_at <= ctx.now {
-        return cancel::by_system(ctx, order_id, version, "no_technician").await;
+        return nobody(ctx, (order_id, line_id), &known).await;
     }
     let found = match moving::offer_of(ctx, line_id, known, None).await {
         Ok(found) => found,
         // The service or the store has ended meanwhile.
         Err(problem) if problem.code().status().is_client_error() => {
-            return cancel::by_system(ctx, order_id, version, "no_technician").await;
+            let known = read(ctx, order_id, line_id).await?.filter(|it| it.version == version);
+            let known = known.ok_or_else(|| Problem::from(Code::OrderChanged))?;
+            return nobody(ctx, (order_id, line_id), &known).await;
         }
         Err(problem) => return Err(problem),
     };
@@ -130,12 +150,12 @@ async fn next(ctx: &Ctx, order_id: &Id, line_id: &Id, known: ToMove) -> Answer<(
     }
     technicians.retain(is_free);
     if technicians.is_empty() {
-        return cancel::by_system(ctx, order_id, version, "no_technician").await;
+        return nobody(ctx, (order_id, line_id), known).await;
     }
     let (wanted, minutes) = moving::to_accept(offer);
     let to_accept = wanted == Assignment::Asked;
     let state = apply(known.assignment, Event::NextAsked { to_accept }).map_err(not_declined)?;
-    let line = found.moved(technicians, *start, *date, (state, minutes))?;
+    let line = found.to(technicians, (state, minutes))?;
     let (lines, actor) = (&[line], &Actor::System);
     let moved = Move { order_id, lines, actor, event: "handed_on", more: None };
     match moved.make(ctx, &operator).await? {

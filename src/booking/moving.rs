@@ -10,7 +10,7 @@ use zhundian_domain::order::{Event, Status, apply};
 use zhundian_domain::pricing::{Part, Price};
 use zhundian_domain::reminder::Change;
 use zhundian_domain::staffing::{Assignment, USUAL_WAIT_MINUTES, answer_by};
-use zhundian_domain::time::{Tick, date_at};
+use zhundian_domain::time::{Interval, Tick, date_at};
 
 use crate::booking::book::{self, OrderAnswer};
 use crate::booking::claim::{self, Commit, Need, NotHeld, Operator, Terms};
@@ -75,6 +75,8 @@ pub struct OfVisit {
     pub end_at: i64,
     /// For whom, when it is somebody else than the one who booked.
     pub guest: Option<String>,
+    /// When it began.
+    pub started_at: Option<i64>,
     /// When it was done.
     pub finished_at: Option<i64>,
     /// The other live lines: start, end, for whom.
@@ -98,6 +100,15 @@ pub fn named(claims: &[OwnClaim]) -> Vec<(String, String)> {
 }
 
 impl ToMove {
+    /// Whether it may go to another technician at its time: its order is confirmed, or another line of the
+    /// visit has begun and this one has not.
+    #[must_use]
+    pub fn may_change_hands(&self) -> bool {
+        let OfVisit { started_at, finished_at, others, .. } = &self.line;
+        let waits = started_at.is_none() && finished_at.is_none() && !others.is_empty();
+        self.status == Status::Confirmed || (self.status == Status::InService && waits)
+    }
+
     /// Whether somebody may move it now.
     ///
     /// # Errors
@@ -185,14 +196,27 @@ impl Move<'_> {
     /// `moves_to_session` when it is seats; `order_changed` when it is not as it was read; what
     /// [`claim::commit`] answers; 503.
     pub async fn make(&self, ctx: &Ctx, operator: &Operator) -> Answer<Result<Response, NotHeld>> {
+        self.make_as(ctx, operator, &operator.op()).await
+    }
+
+    /// As [`Move::make`], with another id for its holds: of an operation that was decided before, on an order
+    /// that has changed since.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn make_as(
+        &self,
+        ctx: &Ctx,
+        operator: &Operator,
+        op: &str,
+    ) -> Answer<Result<Response, NotHeld>> {
         let Self { order_id, lines, actor, more, .. } = *self;
         let first = lines.first().ok_or_else(|| Problem::internal("a move of no lines"))?;
         // Seats are the session's, and so is who holds it.
         if lines.iter().any(|line| line.known.class.0.is_some()) {
             return Err(Problem::from(Code::MovesToSession).at("line_id"));
         }
-        let op = operator.op();
-        let terms = Terms { op: &op, store_id: &first.offer.store.id, hold_ms: claim::HOLD_MS };
+        let terms = Terms { op, store_id: &first.offer.store.id, hold_ms: claim::HOLD_MS };
         let needs: Vec<Need> = lines.iter().flat_map(|line| line.needs.clone()).collect();
         let taken = match claim::hold_all(ctx, terms, &needs).await? {
             Ok(taken) => taken,
@@ -212,8 +236,14 @@ impl Move<'_> {
         let by_member = matches!(actor, order::Actor::Member(_));
         let counts: Vec<usize> = lines.iter().map(|line| line.needs.len()).collect();
         let parts = taken.split(&counts);
-        let version = first.known.version;
-        let mut statements = vec![queries::order_stands(order_id, version, more.is_some())];
+        let mut starts = Vec::new();
+        for taken in &parts {
+            starts.push(taken.own()?.claim.spec.service.start.ms());
+        }
+        let stays = lines.iter().zip(&starts).all(|(line, start)| line.known.start_at == *start);
+        let (version, status) = (first.known.version, first.known.status);
+        let mut statements =
+            vec![queries::order_stands(order_id, version, status == Status::InService)];
         let mut start_at = i64::MAX;
         let mut told = Vec::new();
         for (line, taken) in lines.iter().zip(&parts) {
@@ -241,7 +271,7 @@ impl Move<'_> {
             view.line_is(line_id, &to, &technician.1, &taken.resources(offer));
             if more.is_none() {
                 statements.push(queries::line_moved(line_id));
-                told.extend(self.told(ctx, line, technician.id(), to.start_at)?);
+                told.extend(self.told(ctx, line, technician.id(), (to.start_at, &starts))?);
             }
         }
         statements.push(queries::lines_changed(order_id, ctx.now));
@@ -265,9 +295,9 @@ impl Move<'_> {
             statements.extend(queries::extend_line(line, (&add_ons, &price), fen));
             view.extended(line_id, more, parts);
         } else {
-            statements.push(queries::moved(order_id, by_member));
+            statements.push(queries::moved(order_id, by_member, stays));
             let ids: Vec<&Id> = lines.iter().map(|line| &line.known.line.id).collect();
-            view.moved(&ids, start_at, by_member);
+            view.moved(&ids, start_at, by_member, stays);
         }
         let response = text(view, actor)?;
         let event_id = ctx.new_id()?;
@@ -280,14 +310,14 @@ impl Move<'_> {
         claim::commit(ctx, operator, held, commit).await.map(Ok)
     }
 
-    /// What customer and technicians are told of a line's move. One message tells of the order: of its first
-    /// line.
+    /// What customer and technicians are told of a line's move. When all lines move, one message tells of the
+    /// order: of its first line.
     fn told(
         &self,
         ctx: &Ctx,
         line: &LineMove,
         technician_id: &Id,
-        start_at: i64,
+        (start_at, starts): (i64, &[i64]),
     ) -> Answer<Vec<Statement>> {
         let (order_id, known, offer) = (self.order_id, line.known, line.offer);
         let same_technician = *technician_id == known.technician_id;
@@ -300,14 +330,18 @@ impl Move<'_> {
             } else {
                 Change::Moved { same_technician }
             };
-            let others = if self.lines.len() == 1 { known.line.others_start() } else { i64::MAX };
             let appointment = reminder::Appointment {
                 order_id,
-                start_at: start_at.min(others),
+                start_at,
                 zone: offer.store.time_zone,
                 leads: &offer.reminder_minutes,
+                lines: if starts.len() > 1 { starts } else { &[] },
             };
-            told.extend(reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?);
+            told.extend(if self.lines.len() > 1 || known.line.others.is_empty() {
+                reminder::follow(ctx, change, &appointment, self.actor, ctx.now)?
+            } else {
+                reminder::follow_line(ctx, change, &known.line.id, &appointment, self.actor)?
+            });
         }
         let knew = matches!(known.assignment, Assignment::Assigned | Assignment::Asked);
         if !same_technician && knew {
@@ -397,21 +431,38 @@ pub struct Found {
 }
 
 impl Found {
-    /// The line's move to a start, to the first of these technicians who is free, all of whom are by what is
-    /// known.
+    /// The line's move to the first of these technicians who is free, all of whom are by what is known, at its
+    /// time.
     ///
     /// # Errors
     /// None in practice.
-    pub fn moved(
+    pub fn to(
         &self,
         technicians: Vec<&Id>,
-        start: Tick,
-        date: NaiveDate,
         assignment: (Assignment, Option<i64>),
     ) -> Answer<LineMove<'_>> {
+        let Self { known, offer, start, date } = self;
         let free = technicians.len();
-        let needs = needs(&self.known, &self.offer, (technicians, free), start)?;
-        Ok(LineMove { known: &self.known, offer: &self.offer, needs, date, assignment })
+        let mut needs = needs(known, offer, (technicians, free), *start)?;
+        let mut kept = known.claims.iter().collect();
+        for need in needs.iter_mut().skip(1) {
+            keep(need, &mut kept);
+        }
+        Ok(LineMove { known, offer, needs, date: *date, assignment })
+    }
+}
+
+/// Leaves what a line has besides its technician where it is and as it is: a visit's lines may lie closer to
+/// each other than either would to a stranger's.
+fn keep(need: &mut Need, claims: &mut Vec<&OwnClaim>) {
+    let Some(at) = claims.iter().position(|(of, ..)| need.calendars.contains(of)) else { return };
+    let (calendar, id, from, until) = claims.remove(at);
+    let block = Tick::from_ms(*from).zip(Tick::from_ms(*until));
+    let block = block.and_then(|(from, until)| Interval::new(from, until));
+    if let (Some(block), Some((_, own))) = (block, need.parts.first_mut()) {
+        *own = block;
+        (need.calendars, need.tries) = (vec![calendar.clone()], 1);
+        need.replaces = Some((calendar.clone(), vec![id.clone()]));
     }
 }
 

@@ -500,13 +500,16 @@ pub fn lines_changed(order_id: &Id, now: i64) -> Statement {
     )
 }
 
-/// What else a move changes of an order: it is before its visit again, and a member's move is counted.
+/// What else a move changes of an order: a member's move is counted, and it is before its visit again, unless
+/// it stays at its time.
 #[must_use]
-pub fn moved(order_id: &Id, by_member: bool) -> Statement {
+pub fn moved(order_id: &Id, by_member: bool, stays: bool) -> Statement {
     sql!(
-        "UPDATE orders SET moves = moves + ?2, checked_in_at = NULL, ended_at = NULL WHERE id = ?1",
+        "UPDATE orders SET moves = moves + ?2, checked_in_at = iif(?3, checked_in_at, NULL),
+            ended_at = iif(?3, ended_at, NULL) WHERE id = ?1",
         order_id,
-        by_member
+        by_member,
+        stays
     )
 }
 
@@ -679,7 +682,7 @@ fn to_move(which: &str, params: Vec<Param>) -> Statement {
             'service_id', l.service_id,
             'class', json_array(l.session_id, l.seats), 'address', json(o.address),
             'line', json_object('id', l.id, 'end_at', l.end_at, 'guest', l.guest,
-                'finished_at', l.finished_at,
+                'started_at', l.started_at, 'finished_at', l.finished_at,
                 'others', (SELECT json_group_array(json_array(start_at, end_at, guest)) FROM order_line
                     WHERE order_id = o.id AND id <> l.id AND status = 'live')),
             'claims', (SELECT json_group_array(json_array(calendar, claim_id, block_start, block_end)) FROM (
@@ -718,7 +721,7 @@ pub fn take_turn(technician_id: &Id, now: i64) -> Statement {
     sql!("UPDATE technician SET turn_at = ?2 WHERE id = ?1", technician_id, now)
 }
 
-/// A line's next state without a move, if the order is confirmed and at the version that was read (raises
+/// A line's next state without a move, if the order stands and is at the version that was read (raises
 /// `order_version`). `declines` is whether its technician is one of those who declined it.
 #[must_use]
 pub fn set_assignment(
@@ -731,7 +734,8 @@ pub fn set_assignment(
     [
         crate::d1::precondition(
             "order_version",
-            "SELECT 1 FROM orders WHERE id = ?1 AND version = ?2 AND status = 'confirmed'",
+            "SELECT 1 FROM orders WHERE id = ?1 AND version = ?2
+                AND status IN ('confirmed', 'in_service')",
             vec![order_id.into(), version.into()],
         ),
         sql!(
@@ -765,13 +769,15 @@ pub fn start_waiting(order_id: &Id, now: i64) -> Statement {
     )
 }
 
-/// Lines whose answer is overdue, or whose next technician is to be found: orders and lines.
+/// Lines whose answer is overdue, or whose next technician is to be found: orders and lines. Of a visit that has
+/// begun, those that have not.
 #[must_use]
 pub fn unanswered(now: i64, limit: u32) -> Statement {
     sql!(
         "SELECT json_array(l.order_id, l.id) AS json FROM order_line l JOIN orders o ON o.id = l.order_id
          WHERE l.status = 'live' AND l.assignment IN ('asked', 'declined', 'offered')
-            AND l.answer_by <= ?1 AND o.status = 'confirmed'
+            AND l.answer_by <= ?1 AND o.status IN ('confirmed', 'in_service')
+            AND l.started_at IS NULL
          ORDER BY l.answer_by LIMIT ?2",
         now,
         limit
@@ -798,7 +804,8 @@ pub fn open_lines(
                 'time_zone', (SELECT time_zone FROM store WHERE id = l.store_id)) AS json
              FROM order_line l JOIN orders o ON o.id = l.order_id JOIN service s ON s.id = l.service_id
              WHERE l.store_id = ?1 AND l.status = 'live' AND l.assignment IN ('asked', 'offered')
-                AND o.status = 'confirmed' AND (l.start_at, l.id) > (CAST(?3 AS INTEGER), ?4)
+                AND o.status IN ('confirmed', 'in_service') AND l.started_at IS NULL
+                AND (l.start_at, l.id) > (CAST(?3 AS INTEGER), ?4)
                 AND (?2 IS NULL OR (l.assignment = 'asked' AND l.technician_id = ?2)
                     OR (l.assignment = 'offered' AND EXISTS (SELECT 1 FROM technician t
                         JOIN technician_store ts ON ts.technician_id = t.id AND ts.store_id = l.store_id

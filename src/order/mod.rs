@@ -14,6 +14,8 @@ pub mod list;
 pub mod queries;
 pub mod view;
 
+use std::future::Future;
+
 use zhundian_domain::order::Refusal;
 
 use crate::auth::permission::Permission;
@@ -75,6 +77,25 @@ pub fn refused(refusal: Refusal) -> Problem {
         Refusal::TooOften => Code::TooManyMoves.into(),
         Refusal::TooLate => Code::TooLate.into(),
     }
+}
+
+/// How often a change is decided on an order that others change at the same moment: a visit has six lines at
+/// most, each with somebody who may.
+const MAX_ROUNDS: u32 = 8;
+
+/// Decides a change anew when somebody else has changed the order since it was read. It is for what concerns
+/// one line, or is as right after the other's change as before; what looked at all of the order is refused.
+///
+/// # Errors
+/// Those of `decide`; `order_changed` when others were quicker each time.
+pub async fn anew<T, F: Future<Output = Answer<T>>>(decide: impl Fn() -> F) -> Answer<T> {
+    for _ in 1..MAX_ROUNDS {
+        match decide().await {
+            Err(problem) if problem.code() == Code::OrderChanged => {}
+            done => return done,
+        }
+    }
+    decide().await
 }
 
 /// The order as clients see it, without its timeline.

@@ -670,9 +670,12 @@ impl Order {
         }
     }
 
-    /// The order after lines have moved, when it starts then: they are before their visit again.
-    pub fn moved(&mut self, lines: &[&Id], start_at: i64, by_member: bool) {
-        (self.checked_in_at, self.ended_at) = (None, None);
+    /// The order after lines have moved, when it starts then: they are before their visit again, unless they
+    /// stay at their time.
+    pub fn moved(&mut self, lines: &[&Id], start_at: i64, by_member: bool, stays: bool) {
+        if !stays {
+            (self.checked_in_at, self.ended_at) = (None, None);
+        }
         self.moves_left = self.moves_left.map(|left| left - i64::from(by_member));
         for line in self.lines.iter_mut().filter(|line| lines.contains(&&line.id)) {
             let photos = std::mem::take(&mut line.visit.photos);

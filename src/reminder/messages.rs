@@ -75,7 +75,7 @@ struct Row {
 #[derive(Deserialize)]
 struct Owner {
     store_id: Id,
-    technician_id: Option<Id>,
+    technicians: Vec<Id>,
     time_zone: Zone,
 }
 
@@ -99,7 +99,7 @@ pub(crate) async fn list(
     let reads = vec![queries::order_of(&id), queries::of_order(&id, after, limit)];
     let rows = ctx.db()?.read(reads).await?;
     let owner: Owner = rows.first(0)?.ok_or(Code::NotFound)?;
-    let own = owner.technician_id.is_some() && staff.technician_id == owner.technician_id;
+    let own = staff.technician_id.as_ref().is_some_and(|id| owner.technicians.contains(id));
     let permission = if own { Permission::BookingReadOwn } else { Permission::BookingRead };
     staff.require(permission, &owner.store_id)?;
     let told = rows.all::<Row>(1)?.into_iter().map(|row| told(owner.time_zone, row)).collect();

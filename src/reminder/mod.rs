@@ -2,7 +2,7 @@
 //! by SMS.
 //!
 //! A message is a row of `reminder`, written in the batch of the change that it follows from
-//! ([`follow`], [`follow_all`], [`left`], [`offered`], [`classes`], [`enqueue`]) and sent by cron ([`send`]) when it is due and still true: what
+//! ([`follow`], [`follow_line`], [`follow_all`], [`left`], [`offered`], [`classes`], [`enqueue`]) and sent by cron ([`send`]) when it is due and still true: what
 //! follows from which change, and what becomes of it, is `zhundian_domain::reminder`'s to say.
 //!
 //! **At most once.** A row is taken for sending (`pending` to `sending`) by a compare-and-set with the
@@ -31,7 +31,7 @@ pub mod send;
 pub mod subscriptions;
 pub mod templates;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use zhundian_domain::order::Status;
@@ -66,12 +66,18 @@ pub struct Appointment<'a> {
     pub zone: Zone,
     /// The service's minutes before the visit.
     pub leads: &'a [i64],
+    /// The starts of its lines when it has several, UTC milliseconds: a technician is told before their own.
+    pub lines: &'a [i64],
 }
 
 /// A message about to be written.
 #[derive(Serialize)]
 struct Row<'a> {
     order_id: &'a Id,
+    /// Of this line alone, when there is one.
+    line_id: Option<&'a Id>,
+    /// Of lines that begin then alone, when there is one.
+    start_at: Option<i64>,
     to: To,
     /// What is told; nothing when there is none.
     kind: Option<Kind>,
@@ -104,6 +110,26 @@ pub fn follow(
     write(&due(ctx, change, appointment, actor, now), status, now)
 }
 
+/// As [`follow`], for a change of one line of a visit of several: `appointment` is that line. The other
+/// technicians hear nothing of it, and the customer nothing before it, for that is the visit's.
+///
+/// # Errors
+/// None in practice.
+pub fn follow_line(
+    ctx: &Ctx,
+    change: Change,
+    line_id: &Id,
+    appointment: &Appointment<'_>,
+    actor: &Actor,
+) -> Answer<Option<Statement>> {
+    let mut due = due(ctx, change, appointment, actor, ctx.now);
+    due.retain(|one| one.to == To::Technician || one.lead_minutes == 0);
+    for one in &mut due {
+        one.line_id = Some(line_id);
+    }
+    write(&due, None, ctx.now)
+}
+
 fn write(due: &[Row<'_>], status: Option<&str>, now: i64) -> Answer<Option<Statement>> {
     if due.is_empty() {
         return Ok(None);
@@ -119,7 +145,7 @@ fn due<'a>(
     actor: &Actor,
     now: i64,
 ) -> Vec<Row<'a>> {
-    let Appointment { order_id, start_at, zone, leads } = *appointment;
+    let Appointment { order_id, start_at, zone, leads, lines } = *appointment;
     let config = ctx.config();
     let by_customer = matches!(actor, Actor::Member(_));
     let terms = Terms { start_at, leads, zone, quiet: config.quiet, by_customer };
@@ -137,6 +163,8 @@ fn due<'a>(
         };
         Row {
             order_id,
+            line_id: None,
+            start_at: None,
             to,
             kind: usual,
             of_plan,
@@ -148,8 +176,20 @@ fn due<'a>(
             sessions: 1,
         }
     };
-    let all = zhundian_domain::reminder::follow(change, &terms, now).into_iter().map(row);
-    all.filter(|one| [one.kind, one.of_plan, one.of_asked].iter().any(Option::is_some)).collect()
+    let follow = |start_at: i64| {
+        zhundian_domain::reminder::follow(change, &Terms { start_at, ..terms }, now).into_iter()
+    };
+    let of_technician =
+        |one: &zhundian_domain::reminder::Due| one.to == To::Technician && one.lead_minutes > 0;
+    let mut all: Vec<Row<'_>> =
+        follow(start_at).filter(|one| lines.is_empty() || !of_technician(one)).map(row).collect();
+    let starts: BTreeSet<i64> = lines.iter().copied().collect();
+    for start_at in starts {
+        let own = follow(start_at).filter(of_technician).map(row);
+        all.extend(own.map(|one| Row { start_at: Some(start_at), ..one }));
+    }
+    all.retain(|one| [one.kind, one.of_plan, one.of_asked].iter().any(Option::is_some));
+    all
 }
 
 /// One of several sessions of a plan that one operation changes.
@@ -185,7 +225,7 @@ pub fn follow_all(
     let mut news: BTreeMap<(Option<&Id>, Option<Kind>), usize> = BTreeMap::new();
     for one in sessions {
         let (order_id, start_at) = (one.order_id, one.start_at);
-        let appointment = Appointment { order_id, start_at, zone, leads };
+        let appointment = Appointment { order_id, start_at, zone, leads, lines: &[] };
         for due in due(ctx, one.change, &appointment, actor, ctx.now) {
             if due.lead_minutes > 0 {
                 all.push(due);
@@ -234,7 +274,7 @@ pub fn news(
     actor: &Actor,
     now: i64,
 ) -> Answer<Option<Statement>> {
-    let appointment = Appointment { order_id, start_at, zone: Zone::UTC, leads: &[] };
+    let appointment = Appointment { order_id, start_at, zone: Zone::UTC, leads: &[], lines: &[] };
     follow(ctx, change, &appointment, actor, now)
 }
 
@@ -276,9 +316,27 @@ impl OfService {
         start_at: i64,
         actor: &Actor,
     ) -> Answer<Option<Statement>> {
+        follow(ctx, change, &self.appointment(order_id, start_at), actor, ctx.now)
+    }
+
+    /// As [`follow_line`].
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn follow_line(
+        &self,
+        ctx: &Ctx,
+        change: Change,
+        (order_id, line_id): (&Id, &Id),
+        start_at: i64,
+        actor: &Actor,
+    ) -> Answer<Option<Statement>> {
+        follow_line(ctx, change, line_id, &self.appointment(order_id, start_at), actor)
+    }
+
+    fn appointment<'a>(&'a self, order_id: &'a Id, start_at: i64) -> Appointment<'a> {
         let (zone, leads) = (self.time_zone, self.reminder_minutes.as_slice());
-        let appointment = Appointment { order_id, start_at, zone, leads };
-        follow(ctx, change, &appointment, actor, ctx.now)
+        Appointment { order_id, start_at, zone, leads, lines: &[] }
     }
 }
 
@@ -328,7 +386,8 @@ pub fn classes(
     let count = classes.len();
     let mut all = Vec::new();
     for (at, (id, start_at)) in classes.iter().enumerate() {
-        let appointment = Appointment { order_id: id, start_at: *start_at, zone, leads };
+        let appointment =
+            Appointment { order_id: id, start_at: *start_at, zone, leads, lines: &[] };
         let due = due(ctx, change, &appointment, &Actor::System, ctx.now).into_iter();
         let own = due.filter(|one| one.to == To::Technician && (at == 0 || one.lead_minutes > 0));
         all.extend(own.filter_map(|one| {

@@ -24,8 +24,9 @@ macro_rules! once {
 /// Writes the messages that follow from a change of orders, as their rows are when this statement runs: it
 /// comes last in their batch. `due` is a JSON list of `super::Row`. The customer is told of the first
 /// line, each technician who is on the staff, and has been asked or assigned, of theirs; but of seats in
-/// a class that they hold anyway. An order without a line is no appointment: only its end is told. With a
-/// `status`, only while the order has it.
+/// a class that they hold anyway; of one line alone when `due` names it, and at one start alone when `due`
+/// does. An order without a line is no appointment: only its end is told. With a `status`, only while the
+/// order has it.
 #[must_use]
 pub fn follow(due: &str, status: Option<&str>, now: i64) -> Statement {
     sql!(
@@ -36,9 +37,11 @@ pub fn follow(due: &str, status: Option<&str>, now: i64) -> Statement {
                     value ->> 'of_plan' AS of_plan, value ->> 'of_asked' AS of_asked,
                     value ->> 'lead_minutes' AS lead_minutes, value ->> 'due_at' AS due_at,
                     value ->> 'expires_at' AS expires_at, value ->> 'at_once' AS at_once,
+                    value ->> 'line_id' AS line_id, value ->> 'start_at' AS start_at,
                     value ->> 'sessions' AS sessions FROM json_each(?1)),
             line AS (
                 SELECT * FROM order_line l WHERE order_id IN (SELECT order_id FROM due)
+                    AND NOT EXISTS (SELECT 1 FROM due WHERE line_id <> l.id)
                     AND (status = 'live' OR NOT EXISTS (
                         SELECT 1 FROM order_line WHERE order_id = l.order_id AND status = 'live'))),
             told AS (
@@ -68,7 +71,8 @@ pub fn follow(due: &str, status: Option<&str>, now: i64) -> Statement {
             FROM (SELECT told.*, d.lead_minutes, d.due_at, d.expires_at, d.at_once, d.sessions,
                     CASE WHEN told.asked THEN d.of_asked WHEN told.planned THEN d.of_plan
                         ELSE d.kind END AS kind
-                FROM told JOIN due d ON d.whose = told.whose) t
+                FROM told JOIN due d ON d.whose = told.whose
+                    AND (d.start_at IS NULL OR d.start_at = told.start_at)) t
             WHERE t.kind IS NOT NULL
                 AND (t.line_id IS NOT NULL OR t.kind IN ('cancelled', 'lost', 'no_show')) ",
             once!()
@@ -234,6 +238,7 @@ pub fn due(now: i64, limit: u32) -> Statement {
             'appointment', CASE WHEN o.id IS NOT NULL THEN json_object(
                 'status', o.status, 'version', o.version, 'line_version', coalesce(l.version, 0),
                 'live', json(iif(l.status = 'live', 'true', 'false')),
+                'begun', json(iif(l.started_at IS NULL, 'false', 'true')),
                 'start_at', coalesce(l.start_at, o.start_at),
                 'technician_id', iif(l.assignment IN ('assigned', 'asked'), l.technician_id, NULL)) END,
             'says', json_object('time_zone', s.time_zone, 'store', s.name, 'address', s.address,
@@ -241,7 +246,8 @@ pub fn due(now: i64, limit: u32) -> Statement {
                 'service', (SELECT name FROM service WHERE id = r.service_id),
                 'technician', (SELECT name FROM technician WHERE id = r.technician_id
                     AND l.assignment IS NOT 'provisional'),
-                'customer', coalesce(nullif(o.contact_name, ''), m.nickname)),
+                'customer', coalesce(CASE WHEN r.recipient <> 'customer' THEN l.guest END,
+                    nullif(o.contact_name, ''), m.nickname)),
             'contact', json_object('member_id', m.id, 'openid', m.openid,
                 'phone', CASE WHEN r.recipient = 'customer'
                     THEN coalesce(nullif(o.contact_phone, ''), m.phone)
@@ -446,8 +452,9 @@ pub fn of_order(order_id: &Id, after: Option<(i64, String)>, limit: u32) -> Stat
 #[must_use]
 pub fn order_of(order_id: &Id) -> Statement {
     sql!(
-        "SELECT json_object('store_id', o.store_id, 'technician_id', o.technician_id,
-            'time_zone', s.time_zone) AS json
+        "SELECT json_object('store_id', o.store_id, 'time_zone', s.time_zone,
+            'technicians', (SELECT json_group_array(technician_id) FROM order_line
+                WHERE order_id = o.id AND technician_id IS NOT NULL)) AS json
          FROM orders o JOIN store s ON s.id = o.store_id WHERE o.id = ?1",
         order_id
     )

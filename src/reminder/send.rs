@@ -81,6 +81,7 @@ struct Standing {
     version: i64,
     line_version: i64,
     live: bool,
+    begun: bool,
     start_at: i64,
     technician_id: Option<Id>,
 }
@@ -128,6 +129,7 @@ impl Row {
         let appointment = self.appointment.as_ref().map(|standing| Appointment {
             status: standing.status,
             live: standing.live,
+            begun: standing.begun,
             start_at: standing.start_at,
             own: self.technician().is_none_or(|id| {
                 standing.technician_id.as_ref().is_some_and(|has| has.as_str() == id)

@@ -153,7 +153,7 @@ async fn change(
     let mut view = order::detail_view(ctx, order_id).await?;
     let by_member = matches!(actor, order::Actor::Member(_));
     view.line_is(&wish.line_id, &line, &technician.1, &[]);
-    view.moved(&[&wish.line_id], line.start_at, by_member);
+    view.moved(&[&wish.line_id], line.start_at, by_member, false);
     view.seated(&to.id, seats);
     let response = moving::text(view, &actor)?;
     let detail = serde_json::json!({
@@ -168,7 +168,7 @@ async fn change(
     statements.extend(booking::move_line(line_id, &line));
     statements.push(booking::lines_changed(order_id, ctx.now));
     statements.push(queries::seat(line_id.as_str(), &to.id, seats));
-    statements.push(booking::moved(order_id, by_member));
+    statements.push(booking::moved(order_id, by_member, false));
     statements.push(booking::line_moved(line_id));
     let event_id = ctx.new_id()?;
     statements
@@ -178,6 +178,7 @@ async fn change(
         start_at: to.start_at,
         zone: offer.store.time_zone,
         leads: &offer.reminder_minutes,
+        lines: &[],
     };
     // The technicians have their classes, whoever sits in them.
     let change = Change::Moved { same_technician: true };

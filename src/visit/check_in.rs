@@ -261,27 +261,49 @@ async fn check_in(
     staff: Staff,
     known: Known,
     how: &str,
-    mut statements: Vec<Statement>,
+    statements: Vec<Statement>,
 ) -> Answer<Json<OrderAnswer>> {
+    let (id, actor) = (&known.id, &Actor::Staff(staff.id));
+    match write(ctx, &known, how, actor, &statements).await {
+        // A technician has accepted or begun at the same moment.
+        Err(problem) if problem.code() == Code::OrderChanged => {
+            order::anew(|| async {
+                let known = read(ctx, id, None).await?.ok_or(Code::NotFound)?;
+                write(ctx, &known, how, actor, &statements).await
+            })
+            .await?;
+        }
+        done => done?,
+    }
+    Ok(Json(OrderAnswer { order: order::detail_view(ctx, id).await? }))
+}
+
+async fn write(
+    ctx: &Ctx,
+    known: &Known,
+    how: &str,
+    actor: &Actor,
+    besides: &[Statement],
+) -> Answer<()> {
     if known.checked_in_at.is_some() {
-        return Err(already(&known));
+        return Err(already(known));
     }
     let attended = Event::Attended { now: ctx.now, start_at: known.start_at };
     apply(known.status, attended).map_err(refused)?;
     let event_id = ctx.new_id()?;
-    let actor = Actor::Staff(staff.id);
     let how = serde_json::json!({ "by": how });
+    let mut statements = besides.to_vec();
     statements.extend(queries::check_in(&known.id, known.version, ctx.now));
     statements.push(order::queries::insert_event(
         &event_id,
         &known.id,
         ctx.now,
         "checked_in",
-        &actor,
+        actor,
         &how,
     ));
     ctx.db()?.batch(statements).await?;
-    Ok(Json(OrderAnswer { order: order::detail_view(ctx, &known.id).await? }))
+    Ok(())
 }
 
 /// Whom to look for.
@@ -314,9 +336,9 @@ pub struct Found {
     customer: String,
     /// With its middle hidden: `138****0000`.
     phone: String,
-    /// The service's name.
+    /// The service's name; of a visit of several, the names of all, by start.
     service_name: Option<String>,
-    /// The technician's name.
+    /// The technician's name; of a visit of several, the names of all, by start.
     technician_name: Option<String>,
     /// When it starts.
     start_at: At,

@@ -36,8 +36,10 @@ pub struct VisitDetail {
     start_at: At,
     /// Until.
     end_at: At,
-    /// Who comes.
+    /// Who comes, or has booked for a guest.
     customer: Customer,
+    /// For whom, when it is somebody else than the one who booked.
+    guest: Option<String>,
     /// What remains to be paid at the store, in fen.
     remaining_fen: i64,
     /// When the customer checked in.
@@ -93,6 +95,7 @@ struct Row {
     start_at: i64,
     end_at: i64,
     customer: Customer,
+    guest: Option<String>,
     total_fen: i64,
     paid_fen: i64,
     checked_in_at: Option<i64>,
@@ -130,6 +133,7 @@ impl Row {
             start_at: At::new(zone, self.start_at),
             end_at: At::new(zone, self.end_at),
             customer: self.customer,
+            guest: self.guest,
             remaining_fen: if comes { remaining_fen(self.total_fen, self.paid_fen) } else { 0 },
             checked_in_at: self.checked_in_at.map(|at| At::new(zone, at)),
             visit: self.visit.into_view(zone),

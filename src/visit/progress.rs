@@ -182,18 +182,26 @@ fn next(now: i64, known: &Known, mark: &Mark) -> Result<(Status, bool), Refusal>
     }
 }
 
+/// Of a visit of several lines each technician marks their own, perhaps at the same moment: whether one is
+/// the last is decided anew then.
 async fn mark(ctx: &Ctx, staff: Staff, line_id: &Id, mark: Mark) -> Answer<Json<OrderAnswer>> {
+    let order_id = order::anew(|| mark_once(ctx, &staff, line_id, &mark)).await?;
+    Ok(Json(OrderAnswer { order: order::detail_view(ctx, &order_id).await? }))
+}
+
+/// Answers the order.
+async fn mark_once(ctx: &Ctx, staff: &Staff, line_id: &Id, mark: &Mark) -> Answer<Id> {
     let known: Option<Known> = ctx.db()?.first(queries::to_keep(line_id)).await?;
     let known = known.ok_or_else(|| Problem::from(Code::NotFound))?;
-    require(&staff, &known.store_id, [&known.technician_id])?;
+    require(staff, &known.store_id, [&known.technician_id])?;
     if mark.of(&known).is_none() {
         if !known.live {
             return Err(Code::OrderNotChangeable.into());
         }
-        let (status, ended) = next(ctx.now, &known, &mark).map_err(refused)?;
-        write(ctx, &Actor::Staff(staff.id), line_id, &known, &mark, (status, ended)).await?;
+        let next = next(ctx.now, &known, mark).map_err(refused)?;
+        write(ctx, &Actor::Staff(staff.id.clone()), line_id, &known, mark, next).await?;
     }
-    Ok(Json(OrderAnswer { order: order::detail_view(ctx, &known.order_id).await? }))
+    Ok(known.order_id)
 }
 
 async fn write(

@@ -125,6 +125,15 @@ pub fn check_in(order_id: &Id, version: i64, now: i64) -> [Statement; 2] {
     ]
 }
 
+/// The names of what an order's live lines are of, each once, by start: as SQL, of the table and the line's
+/// column that point to each other.
+fn names(table: &str, column: &str) -> String {
+    format!(
+        "(SELECT group_concat(name, '、') FROM (SELECT n.name FROM order_line l JOIN {table} n ON n.id = l.{column}
+            WHERE l.order_id = o.id AND l.status = 'live' GROUP BY n.id ORDER BY min(l.start_at), min(l.rowid)))"
+    )
+}
+
 /// A store's appointments of a day, from its start until its end, of customers whose phone ends with
 /// these digits.
 #[must_use]
@@ -134,11 +143,13 @@ pub fn today(
     digits: &str,
     (from, until): (i64, i64),
 ) -> Statement {
+    let (services, technicians) =
+        (names("service", "service_id"), names("technician", "technician_id"));
     sql!(
-        "SELECT json_object('order_id', o.id, 'status', o.status, 'customer', o.contact_name,
+        format!(
+            "SELECT json_object('order_id', o.id, 'status', o.status, 'customer', o.contact_name,
             'phone', CASE o.contact_phone WHEN '' THEN m.phone ELSE o.contact_phone END,
-            'service_name', (SELECT name FROM service WHERE id = o.service_id),
-            'technician_name', (SELECT name FROM technician WHERE id = o.technician_id),
+            'service_name', {services}, 'technician_name', {technicians},
             'start_at', o.start_at, 'checked_in_at', o.checked_in_at) AS json
          FROM orders o LEFT JOIN member m ON m.id = o.member_id
          WHERE o.store_id = ?1 AND o.start_at >= ?4 AND o.start_at < ?5
@@ -146,7 +157,8 @@ pub fn today(
             AND (substr(o.contact_phone, -length(?3)) = ?3 OR substr(m.phone, -length(?3)) = ?3)
             AND (?2 IS NULL OR EXISTS (SELECT 1 FROM order_line
                 WHERE order_id = o.id AND technician_id = ?2))
-         ORDER BY o.start_at, o.id LIMIT 50",
+         ORDER BY o.start_at, o.id LIMIT 50"
+        ),
         store_id,
         technician_id,
         digits,
@@ -351,7 +363,7 @@ pub fn appointment(line_id: &Id) -> Statement {
         format!(
             "SELECT json_object('id', l.id, 'order_id', o.id, 'status', o.status,
                 'store', json_object('id', s.id, 'name', s.name, 'time_zone', s.time_zone),
-                'technician_id', l.technician_id,
+                'technician_id', l.technician_id, 'guest', l.guest,
                 'service_name', (SELECT name FROM service WHERE id = l.service_id),
                 'start_at', l.start_at, 'end_at', l.end_at,
                 'customer', json_object('name', o.contact_name, 'phone', o.contact_phone, 'note', o.note,
@@ -513,7 +525,7 @@ pub fn feed(digest: &str, from: i64, until: i64, limit: u32) -> Statement {
                 'customer', customer, 'note', note, 'store_name', store_name, 'address', address))
             FROM (SELECT l.id, l.version, o.updated_at AS changed_at, l.start_at, l.end_at,
                     coalesce((SELECT name FROM service WHERE id = l.service_id), '') AS service_name,
-                    o.contact_name AS customer, o.note, s.name AS store_name,
+                    coalesce(l.guest, o.contact_name) AS customer, o.note, s.name AS store_name,
                     coalesce(o.address ->> 'text', s.address) AS address
                 FROM order_line l JOIN orders o ON o.id = l.order_id JOIN store s ON s.id = l.store_id
                 WHERE l.technician_id = staff.technician_id AND l.status = 'live'

@@ -22,7 +22,9 @@ const SHANGHAI: i64 = 8 * 3_600_000;
 /// Coming days whose projection is compared.
 const DAYS: i64 = 30;
 /// What may happen to an order after its beginning, each with a version of its own, unless it ends it.
-const CHANGES: [&str; 19] = [
+const CHANGES: [&str; 21] = [
+    "paid",
+    "confirmed",
     "moved",
     "assigned",
     "accepted",
@@ -43,6 +45,8 @@ const CHANGES: [&str; 19] = [
     "no_show",
     "extended",
 ];
+/// What happens beside an order, and leaves its version as it is.
+const BESIDE: [&str; 4] = ["departed", "arrived", "refund_requested", "refunded"];
 /// What is off is listed up to this many.
 const LISTED: usize = 40;
 
@@ -425,8 +429,8 @@ impl Reader {
             if int(order, "total_fen") != price + int(order, "items_fen") {
                 off.push(format!("order {id}: costs {} and {price}", order["total_fen"]));
             }
-            let kinds: Vec<_> =
-                events.get(&id).unwrap_or(&none).iter().map(|event| text(event, "kind")).collect();
+            let kinds = events.get(&id).unwrap_or(&none).iter().map(|event| text(event, "kind"));
+            let kinds: Vec<_> = kinds.filter(|kind| !BESIDE.contains(&kind.as_str())).collect();
             let steps = usize::try_from(int(order, "version")).expect("a version");
             let ended =
                 kinds.last().is_some_and(|kind| kind == "cancelled" || kind == "claim_lost");
@@ -454,8 +458,9 @@ impl Reader {
             let key = text(row, "key");
             let answer: Value = serde_json::from_str(&text(row, "response")).unwrap_or_default();
             let id = |told: &Value| told["id"].as_str().unwrap_or_default().to_owned();
-            // Classes are no orders, and what was taken at the counter tells of none.
-            if answer["sessions"][0]["capacity"].is_number() || answer["taken_fen"].is_number() {
+            // Classes are no orders, and what was taken at the counter or asked for online tells of none.
+            let money = answer["taken_fen"].is_number() || answer["payment"].is_object();
+            if answer["sessions"][0]["capacity"].is_number() || money {
                 continue;
             }
             // A plan just made, or sessions of one just moved.

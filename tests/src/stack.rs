@@ -104,7 +104,8 @@ impl Stack {
         let sandbox = Group::start(command, &state.join("sandbox.log"));
         let secret = &vars.iter().find(|(name, _)| name == "PROXY_SECRET").expect("it is there").1;
         Self {
-            api: Api::new(format!("http://127.0.0.1:{}", port.number())).with_header("x-proxy-secret", secret),
+            api: Api::new(format!("http://127.0.0.1:{}", port.number()))
+                .with_header("x-proxy-secret", secret),
             sandbox: Api::new(format!("http://127.0.0.1:{}/sandbox", sandbox_port.number())),
             state,
             port,
