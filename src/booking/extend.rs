@@ -8,11 +8,12 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use zhundian_domain::calendar::Refusal;
 use zhundian_domain::order::Status;
+use zhundian_domain::time::Tick;
 
 use crate::auth::caller::Staff;
 use crate::booking::answer::require;
 use crate::booking::book::{AddOnIds, OrderAnswer};
-use crate::booking::claim::Operator;
+use crate::booking::claim::{Need, Operator};
 use crate::booking::moving::{self, LineMove, Move, ToMove};
 use crate::booking::queries;
 use crate::error::{Answer, Code, Problem};
@@ -91,6 +92,7 @@ pub(crate) async fn extend(
         if need.replaces.as_ref().is_some_and(|(_, claims)| !claims.is_empty()) {
             need.calendars.truncate(1);
             need.tries = 1;
+            begin_as(need, known);
         }
     }
     let assignment = (known.assignment, None);
@@ -102,6 +104,17 @@ pub(crate) async fn extend(
         Ok(answer) => Ok(answer),
         Err(not_held) if not_held.refusal == Refusal::Released => Err(Code::OrderChanged.into()),
         Err(_) => Err(cannot()),
+    }
+}
+
+/// Lets a need begin when what it takes the place of does: a visit's lines may lie closer to each other than
+/// either would to a stranger's.
+fn begin_as(need: &mut Need, known: &ToMove) {
+    let Some((_, ids)) = &need.replaces else { return };
+    let own = known.claims.iter().find(|(_, id, ..)| ids.first() == Some(id));
+    let from = own.and_then(|(_, _, from, _)| Tick::from_ms(*from));
+    if let (Some(from), Some((_, block))) = (from, need.parts.first_mut()) {
+        block.start = from;
     }
 }
 

@@ -203,7 +203,8 @@ async fn reschedule(
     }
 }
 
-/// Moves all lines of a visit by as much, each with its technician, as one decision.
+/// Moves all lines of a visit by as much, each with its technician, as one decision; with another where theirs
+/// has declined.
 async fn whole(
     ctx: &Ctx,
     mover: Mover,
@@ -245,10 +246,13 @@ async fn whole(
             return Err(Code::OrderChanged.into());
         }
         known.check(ctx.now, &actor)?;
-        let offer = rows.one::<Row>(index + 2)?.into_offer()?;
+        let mut offer = rows.one::<Row>(index + 2)?.into_offer()?;
         offer.require_open()?;
         if offer.technicians.is_empty() {
             return Err(Code::TechnicianNotOffered.into());
+        }
+        if known.assignment.is_open() {
+            offer.technicians.retain(|one| !known.declined_by.contains(one.id()));
         }
         offers.push(offer);
     }
@@ -270,7 +274,7 @@ async fn whole(
             offer,
             begins: Begins::AfterPrevious,
             guest: known.line.guest.as_deref(),
-            technician_id: Some(&known.technician_id),
+            technician_id: (!known.assignment.is_open()).then_some(&known.technician_id),
             own: &known.claims,
         })
         .collect();

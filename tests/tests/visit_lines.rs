@@ -797,3 +797,42 @@ async fn whatever_dies_between_the_steps_of_a_handover_it_goes_on() {
     assert_eq!(claims(&stack, &booked), 2);
     Audit::of(&stack, &[(&shop, Hours::Day)]).check();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_visit_moves_and_grows_while_a_line_looks_for_its_technician() {
+    let stack = Stack::start().await;
+    let fields = json!({"buffer_before_minutes": 10, "buffer_after_minutes": 10,
+        "add_ons": [{"name": "加钟", "minutes": 30, "price_fen": 9_900}]});
+    let shop = stack.shop_with(3, Hours::Day, fields).await;
+    let ways = json!({"accept_within_minutes": 30, "when_declined": "offer_to_all"});
+    stack.set_ways(&shop, ways).await;
+    let (owner, staff) = (stack.owner().await, technicians(&stack, &shop).await);
+    let member = stack.some_member().await;
+    let booked = Booked::of(&member, &shop, &at(1, "11:00"), &IN_TURN).await;
+    booked.say(&staff[0], 0, "accept").await.check(200);
+    booked.say(&staff[1], 1, "decline").await.check(200);
+    booked.is_with(&owner, 1, &shop.technicians[1], "offered").await;
+    // At another time it is asked of somebody who has not declined it; who has accepted has it still.
+    let path = format!("/api/v1/orders/{}/reschedule", booked.order());
+    let moved = member.post(path, json!({"start_at": at(1, "15:00")})).idempotent().await;
+    moved.check(200);
+    booked.is_with(&owner, 0, &shop.technicians[0], "assigned").await;
+    let line = booked.line(&owner, 1).await;
+    assert_eq!(line["assignment"], "asked");
+    assert_ne!(line["technician_id"], shop.technicians[1].as_str());
+
+    // By one technician, without the pause between them: the last one grows, the first one cannot.
+    let service = owner.get(format!("/api/v1/services/{}", shop.service)).await.expect(200);
+    let one = [(1, "after_previous"), (1, "after_previous")];
+    let booked = Booked::of(&member, &shop, &at(2, "11:00"), &one).await;
+    let path = format!("/api/v1/staff/orders/{}/extend", booked.order());
+    let more = |line: usize| {
+        let add_ons = json!([service.text("/add_ons/0/id")]);
+        owner.post(&path, json!({"line_id": booked.lines[line], "add_ons": add_ons})).idempotent()
+    };
+    more(0).await.refused(409, "cannot_extend");
+    let longer = more(1).await.expect(200);
+    assert_eq!(longer.text("/order/lines/1/end_at"), at(2, "13:30"));
+    settled(&stack).await;
+    Audit::of(&stack, &[(&shop, Hours::Day)]).check();
+}
