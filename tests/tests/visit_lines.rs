@@ -795,6 +795,16 @@ async fn whatever_dies_between_the_steps_of_a_handover_it_goes_on() {
     }
     settled(&stack).await;
     assert_eq!(claims(&stack, &booked), 2);
+    // What a calendar could not tell when the Worker died it tells by its own alarm.
+    let member = stack.some_member().await;
+    eventually("all is free again", Duration::from_mins(1), async || {
+        let slots = shop.slots(&member, None, &at(2, "17:00")[..10], 1).await;
+        let free = |clock: &str| {
+            slots.iter().any(|slot| slot.start_at == at(2, clock) && slot.technicians.len() == 3)
+        };
+        ["13:00", "14:00", "15:00", "17:00"].into_iter().all(free).then_some(())
+    })
+    .await;
     Audit::of(&stack, &[(&shop, Hours::Day)]).check();
 }
 
