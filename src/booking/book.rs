@@ -351,16 +351,11 @@ pub(crate) struct Offered {
 
 impl Offered {
     /// Lets the needs take the place of what is held for them.
-    fn replace(&self, needs: &mut [Need]) {
+    pub(crate) fn replace(&self, needs: &mut [Need]) {
+        let held = self.held.iter().map(|(claim, calendar)| (calendar.clone(), claim.clone()));
+        let mut held: Vec<_> = held.collect();
         for need in needs {
-            let of = |calendar: &String| self.held.iter().any(|(_, held)| held == calendar);
-            let Some(calendar) = need.calendars.iter().find(|one| of(one)).cloned() else {
-                continue;
-            };
-            let claims = self.held.iter().filter(|(_, held)| *held == calendar);
-            need.replaces =
-                Some((calendar.clone(), claims.map(|(claim, _)| claim.clone()).collect()));
-            (need.calendars, need.tries) = (vec![calendar], 1);
+            need.take_over(&mut held);
         }
     }
 }

@@ -170,8 +170,9 @@ pub struct Need {
     pub parts: Vec<(Interval, Interval)>,
     /// Units of capacity.
     pub quantity: u16,
-    /// The calendar and the claims that each of its own takes the place of, when an appointment is moved.
-    pub replaces: Option<(String, Vec<String>)>,
+    /// What its claims take the place of, each of all there are in its calendar, when an appointment is moved:
+    /// calendar and claim.
+    pub replaces: Vec<(String, String)>,
     /// Where it takes place, by calendar, when not in the store.
     pub homes: BTreeMap<String, Box<Home>>,
 }
@@ -181,7 +182,21 @@ impl Need {
     #[must_use]
     pub fn of(calendars: Vec<String>, parts: Vec<(Interval, Interval)>) -> Self {
         let homes = BTreeMap::new();
-        Self { tries: calendars.len(), calendars, parts, quantity: 1, replaces: None, homes }
+        Self { tries: calendars.len(), calendars, parts, quantity: 1, replaces: Vec::new(), homes }
+    }
+
+    /// Lets it take the place of claims (calendar and claim) in one of its calendars, one for each of its parts;
+    /// they are no other need's then. Answers whether there were any.
+    pub fn take_over(&mut self, own: &mut Vec<(String, String)>) -> bool {
+        let of = own.iter().find(|(of, _)| self.calendars.contains(of));
+        let Some(calendar) = of.map(|(of, _)| of.clone()) else { return false };
+        self.replaces.clear();
+        for _ in 0..self.parts.len() {
+            let Some(at) = own.iter().position(|(of, _)| *of == calendar) else { break };
+            self.replaces.push(own.remove(at));
+        }
+        (self.calendars, self.tries) = (vec![calendar], 1);
+        true
     }
 
     fn spec(
@@ -192,7 +207,7 @@ impl Need {
         id: &Id,
     ) -> Option<ClaimSpec> {
         let (service, block) = self.parts.get(part).copied()?;
-        let replaced = self.replaces.as_ref().filter(|(of, _)| of == calendar);
+        let replaced = self.replaces.iter().filter(|(of, _)| of == calendar);
         Some(ClaimSpec {
             id: id.to_string(),
             op,
@@ -201,7 +216,7 @@ impl Need {
             service,
             block,
             quantity: self.quantity,
-            replaces: replaced.map(|(_, claims)| claims.clone()).unwrap_or_default(),
+            replaces: replaced.map(|(_, claim)| claim.clone()).collect(),
             home: self.homes.get(calendar).cloned(),
         })
     }

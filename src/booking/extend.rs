@@ -14,7 +14,7 @@ use crate::auth::caller::Staff;
 use crate::booking::answer::require;
 use crate::booking::book::{AddOnIds, OrderAnswer};
 use crate::booking::claim::{Need, Operator};
-use crate::booking::moving::{self, LineMove, Move, ToMove};
+use crate::booking::moving::{self, LineMove, Move, OwnClaim, ToMove};
 use crate::booking::queries;
 use crate::error::{Answer, Code, Problem};
 use crate::http::Ctx;
@@ -87,13 +87,9 @@ pub(crate) async fn extend(
         return Err(cannot());
     }
     let mut needs = moving::needs(known, offer, (vec![&technician_id], 1), found.start)?;
+    let mut own = moving::named(&known.claims);
     for need in &mut needs {
-        // Who is served stays where they are.
-        if need.replaces.as_ref().is_some_and(|(_, claims)| !claims.is_empty()) {
-            need.calendars.truncate(1);
-            need.tries = 1;
-            begin_as(need, known);
-        }
+        stay(need, &mut own, &known.claims);
     }
     let assignment = (known.assignment, None);
     let lines = &[LineMove { known, offer, needs, date: found.date, assignment }];
@@ -107,12 +103,14 @@ pub(crate) async fn extend(
     }
 }
 
-/// Lets a need begin when what it takes the place of does: a visit's lines may lie closer to each other than
-/// either would to a stranger's.
-fn begin_as(need: &mut Need, known: &ToMove) {
-    let Some((_, ids)) = &need.replaces else { return };
-    let own = known.claims.iter().find(|(_, id, ..)| ids.first() == Some(id));
-    let from = own.and_then(|(_, _, from, _)| Tick::from_ms(*from));
+/// Who is served stays where they are. A need begins when what it takes the place of does: a visit's lines may
+/// lie closer to each other than either would to a stranger's.
+fn stay(need: &mut Need, own: &mut Vec<(String, String)>, claims: &[OwnClaim]) {
+    if !need.take_over(own) {
+        return;
+    }
+    let of = claims.iter().filter(|(_, id, ..)| need.replaces.iter().any(|(_, its)| its == id));
+    let from = of.map(|(_, _, from, _)| *from).min().and_then(Tick::from_ms);
     if let (Some(from), Some((_, block))) = (from, need.parts.first_mut()) {
         block.start = from;
     }

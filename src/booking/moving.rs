@@ -383,20 +383,13 @@ pub fn needs(
     Ok(needs)
 }
 
-/// Lets a need take the place of claims that the line has in one of its calendars: that one is asked first,
-/// because it counts as taken by itself.
+/// Lets a need take the place of claims that the line has in its calendars: those are asked first, because
+/// they count as taken by themselves.
 pub fn replace(need: &mut Need, claims: &[OwnClaim]) {
     let own = |calendar: &String| claims.iter().any(|(of, ..)| of == calendar);
-    if let Some(at) = need.calendars.iter().position(own) {
-        let calendar = need.calendars.remove(at);
-        need.calendars.insert(0, calendar);
-        need.tries += 1;
-    }
-    if let Some(calendar) = need.calendars.first() {
-        let of = claims.iter().filter(|(of, ..)| of == calendar);
-        let ids = of.map(|(_, id, ..)| id.clone()).collect();
-        need.replaces = Some((calendar.clone(), ids));
-    }
+    need.tries += need.calendars.iter().filter(|calendar| own(calendar)).count();
+    need.calendars.sort_by_key(|calendar| !own(calendar));
+    need.replaces = named(claims);
 }
 
 /// The answer that tells of an order, to whom it is told.
@@ -444,9 +437,9 @@ impl Found {
         let Self { known, offer, start, date } = self;
         let free = technicians.len();
         let mut needs = needs(known, offer, (technicians, free), *start)?;
-        let mut kept = known.claims.iter().collect();
+        let mut kept = named(&known.claims);
         for need in needs.iter_mut().skip(1) {
-            keep(need, &mut kept);
+            keep(need, &mut kept, &known.claims);
         }
         Ok(LineMove { known, offer, needs, date: *date, assignment })
     }
@@ -454,15 +447,16 @@ impl Found {
 
 /// Leaves what a line has besides its technician where it is and as it is: a visit's lines may lie closer to
 /// each other than either would to a stranger's.
-fn keep(need: &mut Need, claims: &mut Vec<&OwnClaim>) {
-    let Some(at) = claims.iter().position(|(of, ..)| need.calendars.contains(of)) else { return };
-    let (calendar, id, from, until) = claims.remove(at);
-    let block = Tick::from_ms(*from).zip(Tick::from_ms(*until));
-    let block = block.and_then(|(from, until)| Interval::new(from, until));
-    if let (Some(block), Some((_, own))) = (block, need.parts.first_mut()) {
-        *own = block;
-        (need.calendars, need.tries) = (vec![calendar.clone()], 1);
-        need.replaces = Some((calendar.clone(), vec![id.clone()]));
+fn keep(need: &mut Need, own: &mut Vec<(String, String)>, claims: &[OwnClaim]) {
+    if !need.take_over(own) {
+        return;
+    }
+    for ((_, block), (_, its)) in need.parts.iter_mut().zip(&need.replaces) {
+        let kept = claims.iter().find(|(_, id, ..)| id == its);
+        let kept = kept.and_then(|(_, _, from, until)| {
+            Interval::new(Tick::from_ms(*from)?, Tick::from_ms(*until)?)
+        });
+        *block = kept.unwrap_or(*block);
     }
 }
 

@@ -15,7 +15,6 @@ use crate::booking::book::{
 use crate::booking::claim::{self, Operator, Terms};
 use crate::booking::offer;
 use crate::booking::queries::{self as booking, Asked, Detail};
-use crate::calendars;
 use crate::catalog::Mode;
 use crate::d1::Statement;
 use crate::error::{Answer, Code, Problem};
@@ -185,8 +184,7 @@ pub(crate) async fn book(
     let seats = u16::try_from(wish.seats.get()).unwrap_or(u16::MAX);
     let mut need = session::seats_need(&session, seats)?;
     if let Some(offered) = &wish.offered {
-        let claims = offered.held.iter().map(|(claim, _)| claim.clone()).collect();
-        need.replaces = Some((calendars::session(&session.id), claims));
+        offered.replace(std::slice::from_mut(&mut need));
     }
     let hold_ms = wish.payment.hold_ms(ctx);
     let terms = Terms { op: &op, store_id: &session.store_id, hold_ms };
