@@ -337,6 +337,20 @@ fn each_change_has_its_messages() {
     assert_eq!(told(Change::NoShow), "c no_show 0");
 }
 
+/// A message of an appointment at `start_at` that is due now, and is so.
+fn due_now(kind: Kind, to: To, now: i64, start_at: i64) -> Message {
+    Message {
+        kind,
+        to,
+        start_at: Some(start_at),
+        due_at: now,
+        expires_at: start_at,
+        at_once: false,
+        superseded: false,
+        holds: true,
+    }
+}
+
 #[test]
 fn a_message_says_what_is_so_or_nothing() {
     use Decision::{Send, Skip, Wait};
@@ -344,16 +358,7 @@ fn a_message_says_what_is_so_or_nothing() {
     let now = at(SHANGHAI, "2026-11-27 12:00");
     let start_at = now + HOUR;
     let ask = |kind, to, status, live, moved: i64, own| {
-        let message = Message {
-            kind,
-            to,
-            start_at: Some(start_at),
-            due_at: now,
-            expires_at: start_at,
-            at_once: false,
-            superseded: false,
-            holds: true,
-        };
+        let message = due_now(kind, to, now, start_at);
         let begun = status == Status::InService;
         let appointment = Appointment { status, live, begun, start_at: start_at + moved, own };
         let so = decide(&message, Some(&appointment), None, now);
@@ -659,16 +664,7 @@ proptest! {
 fn of_a_visit_that_has_begun_whoever_comes_later_is_still_told() {
     let (now, start_at) = (1_000, 5_000);
     let told = |to: To, kind: Kind, begun: bool| {
-        let message = Message {
-            kind,
-            to,
-            start_at: Some(start_at),
-            due_at: now,
-            expires_at: start_at,
-            at_once: false,
-            superseded: false,
-            holds: true,
-        };
+        let message = due_now(kind, to, now, start_at);
         let status = Status::InService;
         let appointment = Appointment { status, live: true, begun, start_at, own: true };
         decide(&message, Some(&appointment), None, now)
