@@ -53,6 +53,19 @@ pub fn to(
     Ok(statements)
 }
 
+/// Writes what [`to`] says, by the system.
+async fn write(
+    ctx: &Ctx,
+    line: (&Id, &Id),
+    known: &ToMove,
+    next: (Assignment, Option<i64>),
+    kind: &str,
+    told: Option<Statement>,
+) -> Answer<()> {
+    ctx.db()?.batch(to(ctx, line, known, next, (kind, &Actor::System), told)?).await?;
+    Ok(())
+}
+
 /// Hands a declined line on after the response.
 pub async fn soon(ctx: &Ctx, order_id: &Id, line_id: &Id) {
     let (work, order_id, line_id) = (ctx.clone(), order_id.clone(), line_id.clone());
@@ -82,9 +95,7 @@ async fn step(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<()> {
     let silent = Event::Silent { now: ctx.now, answer_by: known.answer_by };
     if let Ok(next) = apply(known.assignment, silent) {
         let line = (order_id, line_id);
-        let by = ("silent", &Actor::System);
-        let statements = to(ctx, line, &known, (next, Some(ctx.now)), by, None)?;
-        ctx.db()?.batch(statements).await?;
+        write(ctx, line, &known, (next, Some(ctx.now)), "silent", None).await?;
         let Some(declined) = read(ctx, order_id, line_id).await? else { return Ok(()) };
         known = declined;
     }
@@ -106,9 +117,7 @@ async fn nobody(ctx: &Ctx, line: (&Id, &Id), known: &ToMove) -> Answer<()> {
         Assignment::Offered => Assignment::Offered,
         declined => apply(declined, Event::OfferedToAll).map_err(not_declined)?,
     };
-    let statements = to(ctx, line, known, (state, None), ("offered", &Actor::System), None)?;
-    ctx.db()?.batch(statements).await?;
-    Ok(())
+    write(ctx, line, known, (state, None), "offered", None).await
 }
 
 async fn read(ctx: &Ctx, order_id: &Id, line_id: &Id) -> Answer<Option<ToMove>> {
@@ -150,9 +159,7 @@ async fn next(ctx: &Ctx, order_id: &Id, line_id: &Id, known: ToMove) -> Answer<(
         let line = (order_id, line_id);
         let free: Vec<_> = technicians.into_iter().filter(is_free).take(MAX_TOLD).collect();
         let told = reminder::offered(ctx, line_id, &free, by)?;
-        let who = ("offered", &Actor::System);
-        ctx.db()?.batch(to(ctx, line, known, (state, Some(by)), who, told)?).await?;
-        return Ok(());
+        return write(ctx, line, known, (state, Some(by)), "offered", told).await;
     }
     technicians.retain(is_free);
     if technicians.is_empty() {
